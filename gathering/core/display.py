@@ -1,0 +1,51 @@
+"""The three forms in which an object shows itself: text/plain, text/markdown and text/html.
+
+What a model or a tool wrote is untrusted and always escaped. The notebook hands in a renderer that turns
+Markdown into safe HTML; without it, text keeps its line breaks and nothing else.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterable
+
+__all__ = ["bundle", "card", "markdown_to_html", "set_markdown_renderer"]
+
+_renderer: Callable[[str], str] | None = None
+
+
+def set_markdown_renderer(renderer: Callable[[str], str] | None) -> None:
+    """Hand in what turns untrusted Markdown into safe HTML."""
+    global _renderer
+    _renderer = renderer
+
+
+def markdown_to_html(text: str) -> str:
+    """Safe HTML of untrusted Markdown."""
+    if _renderer is not None:
+        return _renderer(text)
+    return f'<div style="white-space: pre-wrap">{html.escape(text)}</div>'
+
+
+def bundle(plain: str, *, markdown: str | None = None, html_form: str | None = None) -> dict[str, str]:
+    """The mime bundle; HTML is made from the Markdown where it is not given."""
+    markdown = plain if markdown is None else markdown
+    return {
+        "text/plain": plain,
+        "text/markdown": markdown,
+        "text/html": markdown_to_html(markdown) if html_form is None else html_form,
+    }
+
+
+def card(title: str, rows: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The mime bundle of a titled list of properties; empty values are left out."""
+    kept = [(name, value) for name, value in rows if value]
+    plain = "\n".join([title, *(f"  {name}: {value}" for name, value in kept)])
+    markdown = "\n".join([f"**{title}**", "", *(f"- {name}: {value}" for name, value in kept)])
+    cells = "".join(
+        f'<tr><th scope="row" style="text-align: left; vertical-align: top">{html.escape(name)}</th>'
+        f'<td style="text-align: left">{html.escape(value)}</td></tr>'
+        for name, value in kept
+    )
+    table = f"<table><caption style='text-align: left'><b>{html.escape(title)}</b></caption>{cells}</table>"
+    return bundle(plain, markdown=markdown, html_form=table)

@@ -1,0 +1,125 @@
+"""The two drivers of a flow: they do the I/O it asks for, and nothing else.
+
+``drive`` runs on the caller's thread, so tools see the caller's own objects; ``adrive`` awaits. Both hand the
+caller's batches out, throw a command's failure back into the flow, and close an open stream for certain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncGenerator, Generator
+from typing import Any, assert_never
+
+from gathering.core.errors import IncompleteStreamError
+from gathering.core.flow import Command, Complete, Flow, NextBatch, OpenStream, RunTools
+from gathering.core.messages import as_completion
+from gathering.core.portal import beat, portal
+from gathering.core.stream import Batch, batches_of, batches_of_async
+from gathering.core.tooling import run_tool, run_tool_async
+
+__all__ = ["adrive", "drive"]
+
+
+def drive(flow: Flow) -> Generator[Batch, None, None]:
+    """Run the flow here and now; its batches for the caller, one by one."""
+    io, result, failure = _SyncIO(), None, None
+    try:
+        while (item := _advance(flow, result, failure)) is not None:
+            result = failure = None
+            if isinstance(item, list):
+                yield item
+                continue
+            try:
+                result = io.do(item)
+            except BaseException as error:  # noqa: BLE001 - the flow re-raises what it does not settle
+                failure = error
+    finally:
+        io.close()
+        flow.close()
+
+
+async def adrive(flow: Flow) -> AsyncGenerator[Batch, None]:
+    """Run the flow on the running loop; its batches for the caller, one by one."""
+    io, result, failure = _AsyncIO(), None, None
+    try:
+        with beat():
+            while (item := _advance(flow, result, failure)) is not None:
+                result = failure = None
+                if isinstance(item, list):
+                    yield item
+                    continue
+                try:
+                    result = await io.do(item)
+                except BaseException as error:  # noqa: BLE001 - the flow re-raises what it does not settle
+                    failure = error
+    finally:
+        await io.close()
+        flow.close()
+
+
+def _advance(flow: Flow, result: Any, failure: BaseException | None) -> Command | Batch | None:
+    """What the flow yields next, None at its end."""
+    try:
+        return flow.send(result) if failure is None else flow.throw(failure)
+    except StopIteration:
+        return None
+
+
+class _SyncIO:
+    """The commands, done on this thread."""
+
+    stream: Generator[Batch, None, None] | None = None
+
+    def do(self, command: Command) -> Any:
+        match command:
+            case NextBatch():
+                assert self.stream is not None
+                batch = next(self.stream, None)
+                return batch if batch is not None else _no_end()
+            case OpenStream(provider, messages, tools, params):
+                self.stream = batches_of(provider.stream(messages, tools, **params))
+                return None
+            case Complete(provider, messages, tools, params):
+                answer: Any = provider.complete(messages, tools, **params)
+                return as_completion(portal().run(answer) if inspect.iscoroutine(answer) else answer)
+            case RunTools(jobs, known):
+                return [run_tool(job.tool, job.call, known) for job in jobs]
+            case _:
+                assert_never(command)
+
+    def close(self) -> None:
+        if self.stream is not None:
+            self.stream.close()
+
+
+class _AsyncIO:
+    """The commands, awaited; several tools run side by side."""
+
+    stream: AsyncGenerator[Batch, None] | None = None
+
+    async def do(self, command: Command) -> Any:
+        match command:
+            case NextBatch():
+                assert self.stream is not None
+                batch = await anext(self.stream, None)
+                return batch if batch is not None else _no_end()
+            case OpenStream(provider, messages, tools, params):
+                self.stream = batches_of_async(provider.stream(messages, tools, **params))
+                return None
+            case Complete(provider, messages, tools, params):
+                return as_completion(await provider.complete_async(messages, tools, **params))
+            case RunTools(jobs, known):
+                return await asyncio.gather(*(run_tool_async(job.tool, job.call, known) for job in jobs))
+            case _:
+                assert_never(command)
+
+    async def close(self) -> None:
+        if self.stream is not None:
+            await self.stream.aclose()
+
+
+def _no_end() -> Batch:
+    raise IncompleteStreamError(
+        "the provider's stream ended without Done: let its last batch end with Done(completion)"
+    )

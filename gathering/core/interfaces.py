@@ -1,0 +1,340 @@
+"""The interfaces: what an agent, provider, memory, tool, personality block, competency and recorder must offer.
+
+A user extends GatheRing by subclassing one of these. Everything has a default except what an extension must
+say; nothing here does I/O. Messages and tools travel in the neutral dicts of ``gathering.core.messages``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage
+from gathering.core.results import ToolPermission, ToolResult
+
+if TYPE_CHECKING:
+    from gathering.core.stream import TextStream
+
+__all__ = [
+    "IAgent",
+    "IAgentManager",
+    "ICompetency",
+    "IConversation",
+    "ILLMProvider",
+    "IMemory",
+    "IPersonalityBlock",
+    "IRecorder",
+    "ITool",
+    "IToolRegistry",
+    "ToolPermission",
+    "ToolResult",
+]
+
+
+class ILLMProvider(ABC):
+    """A service, server or embedded model that answers messages.
+
+    An extension must say ``complete``. It may be a plain function of neutral dicts that returns
+    ``{"role": "assistant", "content": ...}`` (with ``tool_calls`` if the model wants tools), or give a
+    ``Completion``. ``stream`` may be an async generator of strings; by default it gives the whole answer in one piece.
+    """
+
+    #: True when the token counts of this provider are estimates, not the model's own count.
+    estimates_tokens: ClassVar[bool] = True
+
+    def __init__(self, name: str, config: Mapping[str, Any]) -> None:
+        self.name = name
+        self.config = dict(config)
+        self.model: str = str(self.config.get("model") or "")
+
+    @classmethod
+    def create(cls, provider_name: str, config: Mapping[str, Any]) -> Self:
+        """The provider of this name with this configuration."""
+        return cls(provider_name, dict(config))
+
+    @abstractmethod
+    def complete(
+        self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any
+    ) -> Completion | dict[str, Any]:
+        """The model's answer to the messages, whole. Raises a ``ProviderError`` when there is none."""
+
+    async def complete_async(
+        self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any
+    ) -> Completion | dict[str, Any]:
+        """The same answer, awaited; by default ``complete`` on a worker thread."""
+        if inspect.iscoroutinefunction(self.complete):
+            answer: Completion | dict[str, Any] = await self.complete(messages, tools, **params)
+            return answer
+        return await asyncio.to_thread(lambda: self.complete(messages, tools, **params))
+
+    def stream(
+        self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any
+    ) -> TextStream | Any:
+        """The answer piece by piece, for ``for`` and ``async for``: strings, or typed events by ``.events()``."""
+        from gathering.core.stream import whole_answer
+
+        return whole_answer(self, messages, tools, params)
+
+    def is_available(self) -> bool:
+        """Whether a call could succeed now. Must not raise; may do a short request."""
+        return True
+
+    def why_unavailable(self) -> str | None:
+        """One line that says what to do when ``is_available()`` is False."""
+        return None if self.is_available() else f"{self.name} is not reachable"
+
+    def get_token_count(self, text: str) -> int:
+        """How many tokens the text has; an estimate unless ``estimates_tokens`` is False."""
+        return max(1, round(len(text.encode("utf-8", "surrogatepass")) / 4)) if text else 0
+
+    def get_max_tokens(self) -> int:
+        """How many tokens the model can read and write in one call together."""
+        return 8192
+
+    def get_cost(self, usage: Usage) -> float | None:
+        """US dollars for this usage, None where the price is not known."""
+        return None
+
+    def __repr__(self) -> str:
+        """Name and model; never the configuration, which may hold a key."""
+        return (
+            f"{type(self).__name__}({self.name}:{self.model})"
+            if self.model
+            else f"{type(self).__name__}({self.name})"
+        )
+
+
+class IAgent(ABC):
+    """Something that answers a message of a person."""
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The agent described by plain data. Raises ``ConfigurationError`` for anything it does not know."""
+
+    @abstractmethod
+    def process_message(self, message: str) -> str:
+        """The answer's text."""
+
+    async def process_message_async(self, message: str) -> str:
+        """The answer's text, awaited."""
+        return await asyncio.to_thread(self.process_message, message)
+
+
+class IMemory(ABC):
+    """What an agent remembers. Messages are the neutral dicts of ``gathering.core.messages``."""
+
+    @abstractmethod
+    def add_message(self, message: MessageDict) -> None:
+        """Keep one message."""
+
+    @abstractmethod
+    def get_conversation_history(self, limit: int | None = None) -> list[MessageDict]:
+        """The messages kept, oldest first; the last ``limit`` of them if given."""
+
+    @abstractmethod
+    def get_context_window(self, max_tokens: int | None = None) -> list[MessageDict]:
+        """What of it would be sent to a model now, oldest first, within ``max_tokens``."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Forget everything."""
+
+    def search(self, query: str, limit: int = 5) -> list[MessageDict]:
+        """The messages that share most words with the query, best first."""
+        wanted = set(query.lower().split())
+        scored = [
+            (len(wanted & set(str(m.get("content", "")).lower().split())), m)
+            for m in self.get_conversation_history()
+        ]
+        return [m for score, m in sorted(scored, key=lambda pair: -pair[0]) if score][:limit]
+
+
+class ITool(ABC):
+    """Something an agent may do. An extension says ``execute`` or ``execute_async``; the other one follows.
+
+    ``config["permissions"]`` lists what it may do to the world (``read`` if nothing is said).
+    """
+
+    def __init__(self, name: str, tool_type: str = "custom", config: Mapping[str, Any] | None = None) -> None:
+        self.name = name
+        self.tool_type = tool_type
+        self.config = dict(config or {})
+        self.permissions = frozenset(ToolPermission(p) for p in self.config.get("permissions", ("read",)))
+        if type(self).execute is ITool.execute and type(self).execute_async is ITool.execute_async:
+            raise TypeError(f"{type(self).__name__} must define execute or execute_async")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The tool described by plain data; ``config["name"]`` is its name."""
+        return cls(
+            str(config.get("name") or cls.__name__.lower()), str(config.get("type") or "custom"), config
+        )
+
+    def execute(self, input_data: Any) -> ToolResult:
+        """Do it. Bad input and failures are a ``ToolResult`` with ``success=False``, not an exception."""
+        from gathering.core.portal import portal
+
+        return portal().run(self.execute_async(input_data))
+
+    async def execute_async(self, input_data: Any) -> ToolResult:
+        """Do it, awaited; by default ``execute`` on a worker thread."""
+        return await asyncio.to_thread(self.execute, input_data)
+
+    def validate_input(self, input_data: Any) -> bool:
+        """Whether ``execute`` can make sense of the input."""
+        return True
+
+    def is_available(self) -> bool:
+        """Whether the tool could work now."""
+        return True
+
+    def get_description(self) -> str:
+        """What the tool does, for the model."""
+        return (type(self).__doc__ or self.name).strip().splitlines()[0]
+
+    def get_parameters_schema(self) -> dict[str, Any]:
+        """The JSON schema of the input."""
+        return {"type": "object", "properties": {}}
+
+    def get_examples(self) -> Sequence[tuple[str, dict[str, Any]]]:
+        """Pairs of a question and the arguments it calls for; small models need them."""
+        return ()
+
+    def has_permission(self, permission: ToolPermission) -> bool:
+        """Whether the tool may do acts of this kind."""
+        return permission in self.permissions
+
+
+class IPersonalityBlock(ABC):
+    """One trait of an agent: sentences for the system prompt."""
+
+    name: str
+    intensity: float
+
+    @abstractmethod
+    def get_prompt_modifiers(self) -> list[str]:
+        """The sentences this block puts into the system prompt."""
+
+    @abstractmethod
+    def combine(self, other: IPersonalityBlock) -> IPersonalityBlock:
+        """One block that says what both say."""
+
+
+class ICompetency(ABC):
+    """Something an agent is good at."""
+
+    name: str
+    level: float
+
+    @abstractmethod
+    def get_prompt_enhancement(self) -> str:
+        """The sentence this competency puts into the system prompt."""
+
+    @abstractmethod
+    def can_handle_task(self, task: str) -> float:
+        """How well it fits the task, 0 to 1."""
+
+
+class IConversation(ABC):
+    """Several agents that talk under rules."""
+
+    @classmethod
+    @abstractmethod
+    def create(cls, agents: Sequence[IAgent], **options: Any) -> Self:
+        """A conversation of these agents."""
+
+    @abstractmethod
+    def add_message(self, message: MessageDict) -> None:
+        """Say something in the conversation from outside."""
+
+    @abstractmethod
+    def process_turn(self) -> list[MessageDict]:
+        """Let the next speakers speak; what they said."""
+
+    @abstractmethod
+    def get_history(self) -> list[MessageDict]:
+        """Everything said so far."""
+
+    @abstractmethod
+    def save(self, path: str) -> None:
+        """Write the conversation to a file."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, path: str) -> Self:
+        """The conversation saved in a file."""
+
+
+class IAgentManager(ABC):
+    """Agents by name."""
+
+    @abstractmethod
+    def create_agent(self, config: Mapping[str, Any]) -> IAgent:
+        """A new agent, kept under its name."""
+
+    @abstractmethod
+    def get_agent(self, name: str) -> IAgent:
+        """The agent of this name."""
+
+    @abstractmethod
+    def list_agents(self) -> list[str]:
+        """The names, in the order of creation."""
+
+    @abstractmethod
+    def remove_agent(self, name: str) -> None:
+        """Forget the agent of this name."""
+
+    @abstractmethod
+    def create_conversation(self, names: Sequence[str], **options: Any) -> IConversation:
+        """A conversation of the named agents."""
+
+    @abstractmethod
+    def find_best_agent(self, task: str) -> IAgent | None:
+        """The agent whose competencies fit the task best, None if none does."""
+
+
+class IToolRegistry(ABC):
+    """Tools by name, made when asked for."""
+
+    @abstractmethod
+    def register_tool_type(self, tool_type: str, factory: type[ITool]) -> None:
+        """Make tools of this type known."""
+
+    @abstractmethod
+    def create_tool(self, config: Mapping[str, Any]) -> ITool:
+        """A tool from plain data; ``config["type"]`` names its type."""
+
+    @abstractmethod
+    def get_tool(self, name: str) -> ITool:
+        """The tool of this name."""
+
+
+class IRecorder(ABC):
+    """Where a turn writes its rows: the trace, seen from below.
+
+    Rows are upserts by the table's id column; a row put twice is merged. ``put`` only queues: it takes
+    microseconds, does no I/O on the caller's thread and is safe from any thread.
+    """
+
+    @abstractmethod
+    def ready(self) -> None:
+        """Raise ``StoreError`` if rows put now could not be written; nothing has been sent yet then."""
+
+    @abstractmethod
+    def put(self, table: str, row: dict[str, Any]) -> None:
+        """Queue one row of ``calls``, ``messages``, ``tool_calls`` or ``memories``.
+
+        A value may be a callable: it is called when the row is written, so a growing text is written as it stands.
+        """
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Wait until everything put so far is in the store. Raises ``StoreError``."""
+
+    @abstractmethod
+    def rows(self, table: str, where: Mapping[str, Any] | None = None) -> Iterable[dict[str, Any]]:
+        """The rows of a table with these values, oldest first."""

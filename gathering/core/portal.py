@@ -1,0 +1,118 @@
+"""The I/O thread: one daemon thread with an event loop, for what must run beside the caller.
+
+Used for a comparison started from a sync cell, an async tool or async-only provider in a sync call, and panels.
+An ordinary turn does not pass through here. Owns no work of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import os
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any, TypeVar
+
+__all__ = ["Portal", "beat", "portal"]
+
+T = TypeVar("T")
+_lock = threading.Lock()
+_portal: Portal | None = None
+
+#: A cell that awaits notices Stop only when its loop wakes; this often it does (seconds).
+HEARTBEAT = 0.1
+
+
+class Portal:
+    """An event loop on a thread of its own. ``run`` blocks the caller and cancels when the caller is interrupted."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.pid = os.getpid()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="gathering-io", daemon=True)
+        self.thread.start()
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Start the coroutine on the I/O thread; the caller goes on."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The coroutine's result. Whatever interrupts the wait, Stop included, cancels the work first."""
+        if threading.current_thread() is self.thread:
+            coroutine.close()
+            raise RuntimeError("the I/O thread cannot wait for itself: await the async form instead")
+        ended = threading.Event()
+        future = self.submit(_announce(coroutine, ended))
+        try:
+            return future.result()
+        except BaseException:
+            # The work is told to stop and given a moment to close its connection before the caller goes on.
+            if future.cancel():
+                ended.wait(timeout=2)
+            raise
+
+    def iterate(self, source: AsyncIterator[T]) -> Iterator[T]:
+        """A sync walk over an async iterator, one hop to the I/O thread for each item."""
+        end = object()
+
+        async def step() -> Any:
+            return await anext(source, end)
+
+        try:
+            while (item := self.run(step())) is not end:
+                yield item
+        finally:
+            close = getattr(source, "aclose", None)
+            if close is not None:
+                self.run(_finish(close))
+
+
+async def _announce(coroutine: Coroutine[Any, Any, T], ended: threading.Event) -> T:
+    try:
+        return await coroutine
+    finally:
+        ended.set()
+
+
+async def _finish(close: Any) -> None:
+    with contextlib.suppress(RuntimeError):  # a generator cut while running closes itself
+        await close()
+
+
+def portal() -> Portal:
+    """The process's one portal, started when first asked for; a forked child gets its own."""
+    global _portal
+    with _lock:
+        if _portal is None or _portal.pid != os.getpid() or not _portal.thread.is_alive():
+            _portal = Portal()
+        return _portal
+
+
+class _Pulse:
+    """One timer for each running loop, however many turns it carries."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop, self.turns = loop, 0
+        self.handle = loop.call_later(HEARTBEAT, self.tick)
+
+    def tick(self) -> None:
+        self.handle = self.loop.call_later(HEARTBEAT, self.tick)
+
+
+_pulses: dict[asyncio.AbstractEventLoop, _Pulse] = {}
+
+
+@contextlib.contextmanager
+def beat() -> Iterator[None]:
+    """Keep the running loop waking up, so that Stop reaches a cell that awaits silence."""
+    loop = asyncio.get_running_loop()
+    pulse = _pulses.get(loop) or _pulses.setdefault(loop, _Pulse(loop))
+    pulse.turns += 1
+    try:
+        yield
+    finally:
+        pulse.turns -= 1
+        if not pulse.turns:
+            pulse.handle.cancel()
+            _pulses.pop(loop, None)

@@ -1,0 +1,222 @@
+"""What happens in a turn, written as rows. Owns the mapping from a turn's happenings to the trace's columns.
+
+Calls are put as ``started`` before the request goes out and settled after it; the text that has arrived so far
+is handed over as a callable, so that a killed process leaves it in the store.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gathering.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta
+from gathering.core.interfaces import ILLMProvider, IRecorder
+from gathering.core.messages import Completion, Message, Timing, ToolCall, Usage
+from gathering.core.results import ToolResult
+from gathering.core.session import current_cell, new_id, session_id
+
+__all__ = ["CallRecord", "TurnRecord"]
+
+Status = Literal["ok", "error", "interrupted"]
+
+
+@dataclass(slots=True)
+class TurnRecord:
+    """One turn's place in the trace. ``recorder`` None writes nothing, and costs nothing."""
+
+    agent: str
+    conversation: str
+    recorder: IRecorder | None = None
+    turn_id: str = field(default_factory=new_id)
+    cell: int | None = field(default_factory=current_cell)
+
+    def message(self, message: Message, call_id: str | None = None, tokens: int | None = None) -> None:
+        """Put a message that is whole."""
+        if self.recorder is not None:
+            self.recorder.put("messages", self._message_row(new_id(), message, call_id, tokens))
+
+    def call(self, provider: ILLMProvider, params: dict[str, Any]) -> CallRecord:
+        """Put a call as started, before its request goes out."""
+        record = CallRecord(self, provider.name, provider.model, dict(params))
+        self.put(
+            "calls",
+            {
+                "call_id": record.call_id,
+                "turn_id": self.turn_id,
+                "provider": provider.name,
+                "model": provider.model,
+                "started_at": record.started_at,
+                "status": "started",
+                "source": "live",
+                "params": params,
+                "cell": self.cell,
+            },
+        )
+        return record
+
+    def tool_call(self, call: ToolCall, call_id: str, permission: str | None) -> None:
+        """Put a tool call as about to run."""
+        self.put(
+            "tool_calls",
+            {
+                "tool_call_id": call.id,
+                "call_id": call_id,
+                "turn_id": self.turn_id,
+                "tool": call.name,
+                "arguments": call.arguments if call.malformed is None else call.malformed,
+                "permission": permission,
+                "started_at": time.time(),
+                "cell": self.cell,
+            },
+        )
+
+    def tool_result(
+        self, call: ToolCall, call_id: str, result: ToolResult, decision: str, decided_by: str
+    ) -> None:
+        """Put what a tool call gave."""
+        self.put(
+            "tool_calls",
+            {
+                "tool_call_id": call.id,
+                "call_id": call_id,
+                "success": result.success,
+                "output": result.output,
+                "error": result.error,
+                "execution_time_ms": result.execution_time_ms,
+                "decision": decision,
+                "decided_by": decided_by,
+            },
+        )
+
+    def put(self, table: str, row: dict[str, Any]) -> None:
+        """Put a row with this turn's session, conversation and agent."""
+        if self.recorder is not None:
+            row["session"] = session_id()
+            row["conversation"] = self.conversation
+            row["agent"] = self.agent
+            self.recorder.put(table, row)
+
+    def _message_row(
+        self, message_id: str, message: Message, call_id: str | None, tokens: int | None
+    ) -> dict[str, Any]:
+        return {
+            "message_id": message_id,
+            "session": session_id(),
+            "conversation": self.conversation,
+            "agent": self.agent,
+            "turn_id": self.turn_id,
+            "call_id": call_id,
+            "role": message.role,
+            "content": message.content,
+            "parts": list(_parts(message)),
+            "tokens": tokens,
+            "created_at": time.time(),
+        }
+
+
+def _parts(message: Message) -> list[Any]:
+    parts: list[Any] = [{"type": "tool_call", **call.to_dict()} for call in message.tool_calls]
+    if message.tool_call_id is not None:
+        parts.append({"type": "tool_result", "id": message.tool_call_id, "name": message.name})
+    return [*parts, *message.parts]
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """One call while it runs: what has arrived, when the first piece did, and how it ended."""
+
+    turn: TurnRecord
+    provider: str
+    model: str
+    params: dict[str, Any]
+    call_id: str = field(default_factory=new_id)
+    started_at: float = field(default_factory=time.time)
+    arrived: list[list[Event]] = field(default_factory=list)
+    timing: Timing | None = None
+    _begun: float = field(default_factory=time.perf_counter)
+    _first: float | None = None
+    _message_id: str = ""
+
+    def arrive(self, batch: list[Event]) -> None:
+        """Keep a batch of events; from the first text on the growing answer is in the trace."""
+        self.arrived.append(batch)
+        if self._first is None and any(type(e) in (TextDelta, ThinkingDelta, ToolCallDelta) for e in batch):
+            self._first = time.perf_counter()
+            self._put_growing()
+
+    def text(self) -> str:
+        """The answer's text that has arrived so far."""
+        return "".join(e.text for batch in self.arrived for e in batch if type(e) is TextDelta)
+
+    def settle(self, completion: Completion, cost: float | None) -> Message:
+        """Put the call as ``ok`` with its answer; the answer's message."""
+        message = completion.message()
+        self._settle(
+            "ok", completion.usage, cost, timing=completion.timing, finish_reason=completion.finish_reason
+        )
+        params = {**self.params, "constrained": True} if completion.constrained else self.params
+        self.turn.put(
+            "calls",
+            {
+                "call_id": self.call_id,
+                "params": params,
+                "model": completion.model or self.model,
+                "source": completion.source,
+                "attempts": completion.attempts,
+            },
+        )
+        self._put_message(message, completion.usage.output_tokens)
+        return message
+
+    def fail(self, error: BaseException, status: Status) -> str:
+        """Put the call as failed or interrupted, with the text that had arrived; that text."""
+        partial = self.text() or str(getattr(error, "partial", "") or "")
+        self._settle(status, Usage(), None, error=f"{type(error).__name__}: {error}".rstrip(": "))
+        if partial:
+            self._put_message(Message("assistant", partial), None)
+        return partial
+
+    def _settle(
+        self,
+        status: Status,
+        usage: Usage,
+        cost: float | None,
+        *,
+        timing: Timing | None = None,
+        finish_reason: str | None = None,
+        error: str | None = None,
+    ) -> None:
+        self.timing = timing or self._measured()
+        self.turn.put(
+            "calls",
+            {
+                "call_id": self.call_id,
+                "status": status,
+                "started_at": self.timing.started_at,
+                "ttft_ms": self.timing.ttft_ms,
+                "latency_ms": self.timing.latency_ms,
+                **usage.to_dict(),
+                "cost_usd": cost,
+                "finish_reason": finish_reason,
+                "error": error,
+            },
+        )
+
+    def _measured(self) -> Timing:
+        now = time.perf_counter()
+        # An answer that came whole came all at once: its first token is as late as its last.
+        first = self._first if self._first is not None else now
+        return Timing(self.started_at, (first - self._begun) * 1000, (now - self._begun) * 1000)
+
+    def _put_growing(self) -> None:
+        if self.turn.recorder is not None:
+            self._message_id = new_id()
+            row = self.turn._message_row(self._message_id, Message("assistant", ""), self.call_id, None)
+            row["content"] = self.text
+            self.turn.recorder.put("messages", row)
+
+    def _put_message(self, message: Message, tokens: int | None) -> None:
+        if self.turn.recorder is not None:
+            row = self.turn._message_row(self._message_id or new_id(), message, self.call_id, tokens)
+            self.turn.recorder.put("messages", row)

@@ -1,0 +1,131 @@
+"""Names become objects here: providers and tools, built in, registered by a user, or installed as plugins.
+
+A registry holds classes or ``"module:Class"`` strings, so that a name is known without importing anything.
+Plugins announce themselves by the entry-point groups ``gathering.providers`` and ``gathering.tools``.
+Owns no configuration: it hands what it is given to the class.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any, Generic, TypeVar
+
+from gathering.core.errors import ConfigurationError, UnknownNameError
+from gathering.core.interfaces import ILLMProvider, ITool
+
+__all__ = ["PROVIDERS", "TOOLS", "Registry", "create_provider", "create_tool", "split_model"]
+
+T = TypeVar("T")
+
+
+class Registry(MutableMapping[str, "type[T] | str"], Generic[T]):
+    """A dict of names to classes (or ``"module:Class"`` strings) that also knows installed plugins.
+
+    >>> PROVIDERS["mine"] = "my_package.provider:MyProvider"
+    >>> "mine" in PROVIDERS
+    True
+    >>> del PROVIDERS["mine"]
+    """
+
+    def __init__(self, kind: str, group: str, builtin: Mapping[str, str], hint: str = "") -> None:
+        self.kind, self.group, self.hint = kind, group, hint
+        self._entries: dict[str, type[T] | str] = dict(builtin)
+        self._plugins: dict[str, str] | None = None
+
+    def resolve(self, name: str) -> type[T]:
+        """The class of this name, imported now if it has to be. Raises ``UnknownNameError``."""
+        try:
+            target = self[name]
+        except KeyError:
+            raise UnknownNameError(self.kind, name, self, self.hint) from None
+        return self._load(name, target) if isinstance(target, str) else target
+
+    def _load(self, name: str, target: str) -> type[T]:
+        module, _, attribute = target.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as err:
+            raise ConfigurationError(
+                f"the {self.kind} {name!r} is registered as {target!r}, which cannot be imported ({err}): "
+                "install its package or correct the registration"
+            ) from err
+        cls: type[T] = found
+        return cls
+
+    def _installed(self) -> dict[str, str]:
+        # Scanning the environment's metadata takes milliseconds: only when a name is not known otherwise.
+        if self._plugins is None:
+            self._plugins = {e.name: e.value for e in importlib.metadata.entry_points(group=self.group)}
+        return self._plugins
+
+    def __getitem__(self, name: str) -> type[T] | str:
+        """What is registered under the name, not imported."""
+        return self._entries[name] if name in self._entries else self._installed()[name]
+
+    def __setitem__(self, name: str, target: type[T] | str) -> None:
+        """Register a class or a ``"module:Class"`` string."""
+        if not name:
+            raise ConfigurationError(f"a {self.kind} needs a name to be registered under")
+        self._entries[name] = target
+
+    def __delitem__(self, name: str) -> None:
+        """Forget a name."""
+        del self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """All names, sorted."""
+        return iter(sorted({*self._entries, *self._installed()}))
+
+    def __len__(self) -> int:
+        """How many names there are."""
+        return len({*self._entries, *self._installed()})
+
+
+PROVIDERS: Registry[ILLMProvider] = Registry(
+    "provider",
+    "gathering.providers",
+    {
+        "local": "gathering.llm.local:LocalProvider",
+        "openai": "gathering.llm.openai:OpenAIProvider",
+        "openai-compatible": "gathering.llm.openai:OpenAICompatibleProvider",
+    },
+    hint='(a model is written "provider:model", for example "openai:gpt-5-mini" or "local")',
+)
+TOOLS: Registry[ITool] = Registry(
+    "tool", "gathering.tools", {"calculator": "gathering.tools.calculator:CalculatorTool"}
+)
+
+
+def split_model(spec: str) -> tuple[str, str]:
+    """Provider and model of ``"provider:model"``; the model is empty when only the provider is named.
+
+    >>> split_model("openai:gpt-5-mini"), split_model("local")
+    (('openai', 'gpt-5-mini'), ('local', ''))
+    """
+    provider, _, model = spec.strip().partition(":")
+    if not provider:
+        raise ConfigurationError(f'the model {spec!r} names no provider: write "provider:model", or "local"')
+    return provider, model
+
+
+def create_provider(spec: str, **config: Any) -> ILLMProvider:
+    """The provider of ``"provider:model"``, configured by keywords (``api_key``, ``base_url``, ``timeout``, ...).
+
+    Raises ``UnknownNameError`` for a provider that is not known; what else it may raise is the provider's.
+    """
+    name, model = split_model(spec)
+    if model:
+        config.setdefault("model", model)
+    return PROVIDERS.resolve(name).create(name, {k: v for k, v in config.items() if v is not None})
+
+
+def create_tool(spec: str | Mapping[str, Any]) -> ITool:
+    """The tool of this name, or of a mapping with ``name`` and options (``type`` if it differs from the name)."""
+    config = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = config.get("name") or config.get("type")
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError(f"a tool needs a name, got {spec!r}: write its name or {{name: ..., ...}}")
+    config["name"] = name
+    return TOOLS.resolve(str(config.get("type") or name)).from_config(config)

@@ -1,0 +1,44 @@
+"""What a tool gives back, and what it may do. Owns the two values every tool and the trace agree on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+__all__ = ["ToolPermission", "ToolResult"]
+
+
+class ToolPermission(str, Enum):
+    """What an act of a tool does to the world. Equal to its own lower-case name."""
+
+    READ = "read"
+    WRITE = "write"
+    EXECUTE = "execute"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """The result of a tool. A failed one has ``success=False`` and says why in ``error``.
+
+    ``execution_time_ms`` is filled in by whoever ran the tool.
+    """
+
+    success: bool
+    output: Any = None
+    error: str | None = None
+    execution_time_ms: float | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """What the model is told: the output as text or JSON, or the error."""
+        if not self.success:
+            return f"Error: {self.error or 'the tool failed and did not say why'}"
+        if isinstance(self.output, str):
+            return self.output
+        try:
+            return json.dumps(self.output, ensure_ascii=False, default=str)
+        except (TypeError, ValueError):
+            return str(self.output)

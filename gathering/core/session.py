@@ -1,0 +1,131 @@
+"""The state of this process that rooms share: its session id, the cell that runs, and what stands before the network.
+
+A higher room hands something in here (the notebook its cell, the tape its wrapper); lower rooms only read it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+from gathering.core.errors import LiveCallError
+from gathering.core.interfaces import ILLMProvider
+
+__all__ = [
+    "Wrapper",
+    "add_wrapper",
+    "current_cell",
+    "forbid_live_calls",
+    "live_calls_forbidden",
+    "new_id",
+    "no_live_calls",
+    "refuse_live_call",
+    "remove_wrapper",
+    "session_id",
+    "set_cell_source",
+    "under_test",
+    "wrapped",
+]
+
+Wrapper: TypeAlias = Callable[[ILLMProvider], ILLMProvider]
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, as in a ULID
+_lock = threading.Lock()
+_last_id = 0
+_session: tuple[int, str] = (0, "")
+_wrappers: list[Wrapper] = []
+_forbidden: str | None = None
+_cell_source: Callable[[], int | None] | None = None
+
+
+def new_id() -> str:
+    """A new 26-character id; ids made later in this process sort later."""
+    global _last_id
+    with _lock:
+        value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+        _last_id = value = max(value, _last_id + 1)
+    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def session_id() -> str:
+    """The id of this process's session; a forked child has its own."""
+    global _session
+    pid, identity = _session
+    if pid != os.getpid():
+        _session = (os.getpid(), identity := new_id())
+    return identity
+
+
+def set_cell_source(source: Callable[[], int | None] | None) -> None:
+    """Say how to find the number of the notebook cell that runs."""
+    global _cell_source
+    _cell_source = source
+
+
+def current_cell() -> int | None:
+    """The number of the notebook cell that runs, None outside one."""
+    return _cell_source() if _cell_source else None
+
+
+def under_test() -> bool:
+    """Whether a test runner started this process (or the kernel it runs in)."""
+    return "PYTEST_VERSION" in os.environ
+
+
+def add_wrapper(wrapper: Wrapper) -> None:
+    """Let every provider an agent uses pass through ``wrapper`` (a tape, a cache); the last one added is outermost."""
+    _wrappers.append(wrapper)
+
+
+def remove_wrapper(wrapper: Wrapper) -> None:
+    """Take a wrapper out again; one that is not there is ignored."""
+    with contextlib.suppress(ValueError):
+        _wrappers.remove(wrapper)
+
+
+def wrapped(provider: ILLMProvider) -> ILLMProvider:
+    """The provider as agents see it now."""
+    for wrapper in _wrappers:
+        provider = wrapper(provider)
+    return provider
+
+
+def live_calls_forbidden() -> str | None:
+    """Why live calls are impossible now, None if they are possible."""
+    if _forbidden is not None:
+        return _forbidden
+    return "GATHERING_LIVE=never is set" if os.environ.get("GATHERING_LIVE") == "never" else None
+
+
+def forbid_live_calls(reason: str | None) -> None:
+    """Make live calls impossible in this process for ``reason``; None makes them possible again."""
+    global _forbidden
+    _forbidden = reason
+
+
+@contextlib.contextmanager
+def no_live_calls(reason: str = "live calls are switched off here") -> Iterator[None]:
+    """A block in which a live call to any service or model raises ``LiveCallError`` instead of being sent."""
+    before = _forbidden
+    forbid_live_calls(reason)
+    try:
+        yield
+    finally:
+        forbid_live_calls(before)
+
+
+def refuse_live_call(provider: str, model: str, messages: list[dict[str, Any]] | None = None) -> None:
+    """Raise ``LiveCallError`` if live calls are impossible; a provider calls this before it connects."""
+    reason = live_calls_forbidden()
+    if reason is None:
+        return
+    said = next((str(m.get("content", "")) for m in reversed(messages or []) if m.get("role") == "user"), "")
+    about = f" for {said[:80]!r}" if said else ""
+    raise LiveCallError(
+        f"a live call to {provider}:{model}{about} was stopped because {reason}: "
+        "use a recorded tape or ScriptedProvider, or allow live calls"
+    )
