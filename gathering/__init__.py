@@ -1,3 +1,126 @@
-"""GatheRing: build, watch, compare and regression-test language-model agents inside notebooks."""
+"""GatheRing: build, watch, compare and regression-test language-model agents inside notebooks.
+
+The one door: everything a user needs is a name of this package, loaded when it is first used.
+
+    import gathering
+    ada = gathering.Agent("ada", tools=["calculator"])
+    ada.ask("What is 15% of 2500?")
+
+In a notebook, ``%load_ext gathering`` adds the ``%gathering`` magic.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from gathering.core.display import set_markdown_renderer
+
+if TYPE_CHECKING:
+    from gathering.agents import Agent, Competency, PersonalityBlock, WindowMemory
+    from gathering.compare import Comparison, compare
+    from gathering.core import config
+    from gathering.core.errors import ConfigurationError, GatheringError, ProviderError
+    from gathering.core.messages import Completion, Reply, ToolCall, Usage
+    from gathering.core.registry import create_provider as provider
+    from gathering.core.results import ToolPermission, ToolResult
+    from gathering.core.session import no_live_calls
+    from gathering.storage import Trace
+    from gathering.testing import tape
+    from gathering.tools import tool
+
+    trace: Trace
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Agent",
+    "Comparison",
+    "Competency",
+    "Completion",
+    "ConfigurationError",
+    "GatheringError",
+    "PersonalityBlock",
+    "ProviderError",
+    "Reply",
+    "ToolCall",
+    "ToolPermission",
+    "ToolResult",
+    "Trace",
+    "Usage",
+    "WindowMemory",
+    "__version__",
+    "compare",
+    "config",
+    "no_live_calls",
+    "provider",
+    "tape",
+    "tool",
+    "trace",
+]
+
+_WHERE = {
+    "Agent": "gathering.agents:Agent",
+    "Comparison": "gathering.compare:Comparison",
+    "Competency": "gathering.agents:Competency",
+    "Completion": "gathering.core.messages:Completion",
+    "ConfigurationError": "gathering.core.errors:ConfigurationError",
+    "GatheringError": "gathering.core.errors:GatheringError",
+    "PersonalityBlock": "gathering.agents:PersonalityBlock",
+    "ProviderError": "gathering.core.errors:ProviderError",
+    "Reply": "gathering.core.messages:Reply",
+    "ToolCall": "gathering.core.messages:ToolCall",
+    "ToolPermission": "gathering.core.results:ToolPermission",
+    "ToolResult": "gathering.core.results:ToolResult",
+    "Trace": "gathering.storage:Trace",
+    "Usage": "gathering.core.messages:Usage",
+    "WindowMemory": "gathering.agents:WindowMemory",
+    "no_live_calls": "gathering.core.session:no_live_calls",
+    "provider": "gathering.core.registry:create_provider",
+    "tape": "gathering.testing:tape",
+    "tool": "gathering.tools:tool",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A name of the door, loaded now. ``trace`` is made anew each time: it follows the configured store."""
+    if name == "trace":
+        from gathering.core.session import session_id
+        from gathering.storage import Trace, default_store
+
+        return Trace(default_store(), {"session": session_id()})
+    if name in ("compare", "config"):
+        return importlib.import_module("gathering.compare" if name == "compare" else "gathering.core.config")
+    if name not in _WHERE:
+        raise AttributeError(f"module 'gathering' has no attribute {name!r}")
+    module, _, attribute = _WHERE[name].partition(":")
+    found = globals()[name] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return [*__all__, "load_ipython_extension", "unload_ipython_extension"]
+
+
+def _markdown(text: str) -> str:
+    from gathering.notebook.markdown import to_html
+
+    return to_html(text)
+
+
+set_markdown_renderer(_markdown)
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """``%load_ext gathering``: silent, no network, no file written."""
+    from gathering.notebook import load
+
+    load(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """``%unload_ext gathering``: everything as it was before."""
+    from gathering.notebook import unload
+
+    unload(ipython)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from gathering.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta
 from gathering.core.interfaces import ILLMProvider, IRecorder
-from gathering.core.messages import Completion, Message, Timing, ToolCall, Usage
+from gathering.core.messages import Completion, Message, Timing, ToolCall
 from gathering.core.results import ToolResult
 from gathering.core.session import current_cell, new_id, session_id
 
@@ -152,56 +152,36 @@ class CallRecord:
     def settle(self, completion: Completion, cost: float | None) -> Message:
         """Put the call as ``ok`` with its answer; the answer's message."""
         message = completion.message()
-        self._settle(
-            "ok", completion.usage, cost, timing=completion.timing, finish_reason=completion.finish_reason
-        )
-        params = {**self.params, "constrained": True} if completion.constrained else self.params
-        self.turn.put(
-            "calls",
-            {
-                "call_id": self.call_id,
-                "params": params,
-                "model": completion.model or self.model,
-                "source": completion.source,
-                "attempts": completion.attempts,
-            },
-        )
+        row = {
+            "model": completion.model or self.model,
+            "source": completion.source,
+            "attempts": completion.attempts,
+            "finish_reason": completion.finish_reason,
+            "cost_usd": cost,
+            **completion.usage.to_dict(),
+        }
+        if completion.constrained:
+            row["params"] = {**self.params, "constrained": True}
+        self._settle("ok", completion.timing, row)
         self._put_message(message, completion.usage.output_tokens)
         return message
 
     def fail(self, error: BaseException, status: Status) -> str:
         """Put the call as failed or interrupted, with the text that had arrived; that text."""
         partial = self.text() or str(getattr(error, "partial", "") or "")
-        self._settle(status, Usage(), None, error=f"{type(error).__name__}: {error}".rstrip(": "))
+        self._settle(status, None, {"error": f"{type(error).__name__}: {error}".rstrip(": ")})
         if partial:
             self._put_message(Message("assistant", partial), None)
         return partial
 
-    def _settle(
-        self,
-        status: Status,
-        usage: Usage,
-        cost: float | None,
-        *,
-        timing: Timing | None = None,
-        finish_reason: str | None = None,
-        error: str | None = None,
-    ) -> None:
+    def _settle(self, status: Status, timing: Timing | None, row: dict[str, Any]) -> None:
         self.timing = timing or self._measured()
-        self.turn.put(
-            "calls",
-            {
-                "call_id": self.call_id,
-                "status": status,
-                "started_at": self.timing.started_at,
-                "ttft_ms": self.timing.ttft_ms,
-                "latency_ms": self.timing.latency_ms,
-                **usage.to_dict(),
-                "cost_usd": cost,
-                "finish_reason": finish_reason,
-                "error": error,
-            },
-        )
+        row["call_id"] = self.call_id
+        row["status"] = status
+        row["started_at"] = self.timing.started_at
+        row["ttft_ms"] = self.timing.ttft_ms
+        row["latency_ms"] = self.timing.latency_ms
+        self.turn.put("calls", row)
 
     def _measured(self) -> Timing:
         now = time.perf_counter()

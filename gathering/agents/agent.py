@@ -1,0 +1,347 @@
+"""The agent: parts that are handed in, and one turn at a time over the flow.
+
+Owns how the parts become a turn's plan and who may take a turn when. What happens in a turn is
+``gathering.core.flow``; what an agent may be described by is ``gathering.agents.spec``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from gathering.agents.competency import Competency
+from gathering.agents.memory import WindowMemory
+from gathering.agents.personality import PersonalityBlock
+from gathering.agents.prompt import Explanation, system_parts, system_text
+from gathering.core import config, display
+from gathering.core.drive import adrive, drive
+from gathering.core.errors import ConfigurationError, ContextOverflowError, GatheringError
+from gathering.core.flow import Flow, TurnPlan, turn
+from gathering.core.interfaces import (
+    IAgent,
+    ICompetency,
+    ILLMProvider,
+    IMemory,
+    IPersonalityBlock,
+    IRecorder,
+    ITool,
+)
+from gathering.core.messages import Message, MessageDict, Reply
+from gathering.core.recording import TurnRecord
+from gathering.core.registry import create_provider, create_tool
+from gathering.core.session import new_id, wrapped
+from gathering.core.stream import Batch, Stream
+from gathering.core.tooling import tool_spec
+
+if TYPE_CHECKING:
+    from gathering.storage import Trace
+
+__all__ = ["Agent"]
+
+#: Tokens of the context that are left for the answer, unless ``max_tokens`` says how long it may be.
+ANSWER_TOKENS = 1024
+
+
+class Agent(IAgent):
+    """A language model with a name, a personality, competencies, tools and a memory.
+
+    ``llm_provider`` is a provider or ``"provider:model"`` (the default model if None). Tools may be names of the
+    registry, functions made by ``@tool``, or any ``ITool``. ``store`` is where the trace goes (the project's by
+    default). Raises ``ConfigurationError`` for a part that is not usable.
+
+    >>> from gathering.testing import ScriptedProvider
+    >>> ada = Agent("ada", llm_provider=ScriptedProvider(["Hello!"]), store=None)
+    >>> ada.ask("Say hello.").text
+    'Hello!'
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        llm_provider: ILLMProvider | str | None = None,
+        memory: IMemory | None = None,
+        tools: Iterable[ITool | str | Mapping[str, Any]] | Mapping[str, ITool] = (),
+        personality_blocks: Iterable[IPersonalityBlock | str] = (),
+        competencies: Iterable[ICompetency | str] = (),
+        age: int | None = None,
+        history: str = "",
+        system_prompt: str | None = None,
+        max_rounds: int = 8,
+        params: Mapping[str, Any] | None = None,
+        store: IRecorder | None = None,
+    ) -> None:
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigurationError(
+                f"an agent's name must be a text that is not empty, got {name!r}: give it a name"
+            )
+        self.name, self.age, self.history, self.system_prompt = name, age, history, system_prompt
+        self.llm_provider = _provider(llm_provider)
+        self.personality_blocks = tuple(
+            PersonalityBlock(b) if isinstance(b, str) else b for b in personality_blocks
+        )
+        self.competencies = tuple(Competency(c) if isinstance(c, str) else c for c in competencies)
+        self.tools = _tools(tools.values() if isinstance(tools, Mapping) else tools)
+        self.memory = self._bound(memory) if memory is not None else self._window_memory()
+        self.max_rounds, self.params = max_rounds, dict(params or {})
+        self.conversation = new_id()
+        self._store = store
+        self._turn = threading.Lock()
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The agent described by plain data, as in a ``%%gathering agent`` cell.
+
+        Keys: ``name``, ``model`` (``"provider:model"``) or ``llm_provider`` with ``model``, ``age``, ``history``,
+        ``system_prompt``, ``personality_blocks``, ``competencies``, ``tools``, ``memory``, ``max_rounds``,
+        ``params``. Raises ``ConfigurationError`` for anything else, in one line.
+        """
+        from gathering.agents.build import parts_of
+
+        return cls(**parts_of(config))
+
+    @property
+    def model(self) -> str:
+        """``"provider:model"`` of the provider it talks to."""
+        return f"{self.llm_provider.name}:{self.llm_provider.model}".rstrip(":")
+
+    @property
+    def trace(self) -> Trace:
+        """What this agent did, as DataFrames: ``calls()``, ``messages()``, ``tool_calls()``."""
+        from gathering.storage import Trace
+
+        return Trace(self._recorder(), {"conversation": self.conversation})
+
+    def ask(self, message: str, **params: Any) -> Reply:
+        """The reply to a message. ``params`` (``temperature``, ``max_tokens``, ...) count for this turn only."""
+        return _drained(self._drive(message, params, streaming=False))
+
+    async def ask_async(self, message: str, **params: Any) -> Reply:
+        """The reply to a message, awaited."""
+        reply = None
+        async for batch in self._adrive(message, params, streaming=False):
+            reply = _reply_in(batch)
+        return _there(reply)
+
+    def stream(self, message: str, **params: Any) -> Stream:
+        """The turn as typed events, for ``for`` or ``async for``; ``.reply`` is there at the end."""
+        return Stream(
+            lambda: self._drive(message, params, streaming=True),
+            lambda: self._adrive(message, params, streaming=True),
+        )
+
+    def process_message(self, message: str) -> str:
+        """The text of the reply."""
+        return self.ask(message).text
+
+    async def process_message_async(self, message: str) -> str:
+        """The text of the reply, awaited."""
+        return (await self.ask_async(message)).text
+
+    def explain(self, message: str) -> Explanation:
+        """Exactly what would be sent for this message: each part, where it came from, its tokens. Sends nothing."""
+        checked = _checked(message)
+        messages = [*self._context(checked), {"role": "user", "content": checked}]
+        specs = [tool_spec(t) for t in self.tools.values()]
+        count = wrapped(self.llm_provider).get_token_count
+        return Explanation(self.name, self.model, self._system(), messages, specs, dict(self.params), count)
+
+    def fork(self) -> Agent:
+        """The same agent as it is now, with a memory and a conversation of its own."""
+        copy_memory = getattr(self.memory, "copy", None)
+        memory = copy_memory() if copy_memory is not None else self._window_memory()
+        if copy_memory is None:
+            for message in self.memory.get_conversation_history():
+                memory.add_message(message)
+        return Agent(
+            self.name,
+            llm_provider=self.llm_provider,
+            memory=memory,
+            tools=self.tools,
+            personality_blocks=self.personality_blocks,
+            competencies=self.competencies,
+            age=self.age,
+            history=self.history,
+            system_prompt=self.system_prompt,
+            max_rounds=self.max_rounds,
+            params=self.params,
+            store=self._store,
+        )
+
+    def _drive(
+        self, message: str, params: Mapping[str, Any], *, streaming: bool
+    ) -> Generator[Batch, None, None]:
+        with self._one_turn():
+            yield from drive(self._flow(message, params, streaming=streaming))
+
+    async def _adrive(
+        self, message: str, params: Mapping[str, Any], *, streaming: bool
+    ) -> AsyncGenerator[Batch, None]:
+        with self._one_turn():
+            batches = adrive(self._flow(message, params, streaming=streaming))
+            try:
+                async for batch in batches:
+                    yield batch
+            finally:
+                await batches.aclose()
+
+    def _flow(self, message: str, params: Mapping[str, Any], *, streaming: bool) -> Flow:
+        checked = _checked(message)
+        recorder = self._recorder()
+        recorder.ready()
+        return turn(
+            TurnPlan(
+                provider=wrapped(self.llm_provider),
+                message=Message("user", checked),
+                record=TurnRecord(self.name, self.conversation, recorder),
+                messages=self._context(checked, {**self.params, **params}.get("max_tokens")),
+                tools=self.tools,
+                specs=[tool_spec(t) for t in self.tools.values()] or None,
+                params={**self.params, **params},
+                streaming=streaming,
+                max_rounds=self.max_rounds,
+                remember=self._remember,
+            )
+        )
+
+    def _context(self, message: str, answer_tokens: Any = None) -> list[MessageDict]:
+        """The system prompt and the window of memory that fits beside the message and its answer."""
+        provider = wrapped(self.llm_provider)
+        system = system_text(self._system())
+        limit = provider.get_max_tokens()
+        answer = answer_tokens if isinstance(answer_tokens, int) else min(ANSWER_TOKENS, limit // 4)
+        needed = int(provider.get_token_count(message) + provider.get_token_count(system))
+        if needed > limit:
+            raise ContextOverflowError(
+                f"the message and the system prompt have {needed:,} tokens, {self.model} can read {limit:,}: "
+                "shorten the message or choose a model with a longer context",
+                provider=provider.name,
+                model=provider.model,
+            )
+        window = self.memory.get_context_window(max(0, limit - answer - needed))
+        return [{"role": "system", "content": system}, *window] if system else window
+
+    def _system(self) -> list[tuple[str, str]]:
+        return system_parts(
+            self.name, self.age, self.history, self.personality_blocks, self.competencies, self.system_prompt
+        )
+
+    def _remember(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self.memory.add_message(message.to_dict())
+
+    def _window_memory(self) -> WindowMemory:
+        return WindowMemory(
+            agent=self.name, count_tokens=lambda text: wrapped(self.llm_provider).get_token_count(text)
+        )
+
+    def _recorder(self) -> IRecorder:
+        if self._store is not None:
+            return self._store
+        from gathering.storage import default_store
+
+        return default_store()
+
+    def _one_turn(self) -> _OneTurn:
+        return _OneTurn(self)
+
+    def __repr__(self) -> str:
+        """Name and model."""
+        return f"Agent({self.name!r}, model={self.model!r})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        rows = [
+            ("model", self.model),
+            ("age", "" if self.age is None else str(self.age)),
+            ("history", self.history),
+            ("personality", ", ".join(f"{b.name} {b.intensity:g}" for b in self.personality_blocks)),
+            ("competencies", ", ".join(f"{c.name} {c.level:g}" for c in self.competencies)),
+            ("tools", ", ".join(self.tools)),
+            ("memory", f"{len(self.memory.get_conversation_history())} messages"),
+        ]
+        return display.card(f"Agent {self.name}", rows)
+
+
+class _OneTurn:
+    """The guard of an agent: one turn at a time, whichever thread or task it comes from."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+
+    def __enter__(self) -> None:
+        if not self.agent._turn.acquire(blocking=False):
+            raise GatheringError(
+                f"{self.agent.name!r} is in the middle of another turn: "
+                "wait until it is over, close its stream, or ask a fork()"
+            )
+
+    def __exit__(self, *exc: object) -> None:
+        self.agent._turn.release()
+
+
+def _provider(spec: ILLMProvider | str | None) -> ILLMProvider:
+    if isinstance(spec, ILLMProvider):
+        return spec
+    if spec is not None and not isinstance(spec, str):
+        raise ConfigurationError(
+            f'{spec!r:.60} is no provider: give an ILLMProvider or a text like "openai:gpt-5-mini"'
+        )
+    return create_provider(spec or str(config.get("model")))
+
+
+def _tools(tools: Iterable[Any]) -> dict[str, ITool]:
+    found: dict[str, ITool] = {}
+    for item in tools:
+        one = create_tool(item) if isinstance(item, str | Mapping) else _as_tool(item)
+        if one.name in found:
+            raise ConfigurationError(f"two tools are named {one.name!r}: give one of them another name")
+        found[one.name] = one
+    return found
+
+
+def _as_tool(item: Any) -> ITool:
+    if isinstance(item, ITool):
+        return item
+    if callable(item) and not isinstance(item, type):
+        from gathering.tools import tool
+
+        made: ITool = tool(item)
+        return made
+    raise ConfigurationError(f"{item!r:.60} is no tool: give a name, a function or an ITool")
+
+
+def _checked(message: Any) -> str:
+    """The message if it can be sent; a ``ConfigurationError`` that says what to do if not."""
+    if not isinstance(message, str):
+        raise ConfigurationError(f"the message is {type(message).__name__}, not text: give a string")
+    if not message.strip():
+        raise ConfigurationError("the message is empty: write something to send")
+    if "\0" in message:
+        raise ConfigurationError(
+            f"the message has a NUL character at position {message.index(chr(0))}: remove it"
+        )
+    try:
+        message.encode()
+    except UnicodeEncodeError as err:
+        raise ConfigurationError(
+            f"the message has half a character (a lone surrogate) at position {err.start}: "
+            "read the text as UTF-8, or clean it with text.encode('utf-8', 'replace').decode()"
+        ) from err
+    return message
+
+
+def _drained(batches: Iterable[Batch]) -> Reply:
+    reply = None
+    for batch in batches:
+        reply = _reply_in(batch)
+    return _there(reply)
+
+
+def _reply_in(batch: Batch) -> Reply | None:
+    return getattr(batch[-1], "reply", None) if batch else None
+
+
+def _there(reply: Reply | None) -> Reply:
+    assert reply is not None, "a flow ends with Done(completion, reply)"
+    return reply

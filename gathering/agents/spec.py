@@ -1,0 +1,120 @@
+"""An agent as plain data: what a YAML cell or a dict may say, checked by pydantic, and one line for what is wrong.
+
+Imported only when an agent is made from data, since pydantic takes its time to load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from gathering.core.errors import ConfigurationError, nearest
+from gathering.core.interfaces import ICompetency, ILLMProvider, IMemory, IPersonalityBlock, IRecorder, ITool
+
+__all__ = ["AgentSpec", "BlockSpec", "CompetencySpec", "MemorySpec", "read_spec"]
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class BlockSpec(_Spec):
+    """A personality block: a trait's name, or a name with intensity and prompt."""
+
+    name: str = Field(min_length=1)
+    intensity: float = Field(0.5, ge=0, le=1)
+    prompt: str | None = None
+
+
+class CompetencySpec(_Spec):
+    """A competency: a name, or a name with level and keywords."""
+
+    name: str = Field(min_length=1)
+    level: float = Field(0.5, ge=0, le=1)
+    keywords: list[str] = []
+
+
+class MemorySpec(_Spec):
+    """Window memory with an optional bound."""
+
+    max_tokens: int | None = Field(None, ge=1)
+
+
+class AgentSpec(_Spec):
+    """Everything an agent's description may say."""
+
+    name: str = Field(min_length=1, max_length=100, pattern=r"\S")
+    model: str | None = Field(None, min_length=1)
+    llm_provider: str | dict[str, Any] | ILLMProvider | None = None
+    age: int | None = Field(None, ge=0, le=150)
+    history: str = ""
+    system_prompt: str | None = None
+    personality_blocks: list[Annotated[BlockSpec | IPersonalityBlock, BeforeValidator(_named)]] = []
+    competencies: list[Annotated[CompetencySpec | ICompetency, BeforeValidator(_named)]] = []
+    tools: list[str | dict[str, Any] | ITool] = []
+    memory: MemorySpec | IMemory | None = None
+    max_rounds: int = Field(8, ge=1)
+    params: dict[str, Any] = {}
+    store: IRecorder | None = None
+
+
+def read_spec(config: Mapping[str, Any]) -> AgentSpec:
+    """The checked description. Raises ``ConfigurationError`` naming the first thing that is wrong."""
+    if not isinstance(config, Mapping):
+        raise ConfigurationError(
+            f"an agent is described by a mapping of names to values, not by {config!r:.60}"
+        )
+    try:
+        return AgentSpec.model_validate(dict(config))
+    except ValidationError as err:
+        raise ConfigurationError(_one_line(config, err)) from err
+
+
+def _one_line(config: Mapping[str, Any], err: ValidationError) -> str:
+    # Of a union, pydantic reports every branch: what it says about the plain-data branch is what helps.
+    problems = [e for e in err.errors() if e["type"] != "is_instance_of"] or err.errors()
+    problem = problems[0]
+    path = [str(p) for p in problem["loc"] if not _is_type_name(str(p))]
+    where = ".".join(path) or "the description"
+    who = f"agent {config.get('name', '?')!r}: "
+    if problem["type"] == "extra_forbidden":
+        close = nearest(path[-1], _keys_of(path[:-1]))
+        known = ", ".join(sorted(_keys_of(path[:-1])))
+        return f"{who}unknown key {where!r}: " + (
+            f"did you mean {close[0]!r}?" if close else f"known keys: {known}"
+        )
+    if problem["type"] == "missing":
+        return f"{who}{where!r} is missing: give the agent's description a {path[-1]}"
+    return f"{who}{where} = {problem['input']!r:.60} is not usable: {_wanted(problem)}"
+
+
+def _wanted(problem: Any) -> str:
+    if problem["type"] in ("string_too_short", "string_pattern_mismatch"):
+        return "give a text that is not empty"
+    message = str(problem["msg"])
+    return message.replace("Input should be", "it should be")
+
+
+def _is_type_name(part: str) -> bool:
+    return part.startswith("function-") or "[" in part or part in _TYPE_NAMES
+
+
+_TYPE_NAMES = {
+    "BlockSpec", "CompetencySpec", "MemorySpec", "str", "dict", "IPersonalityBlock", "ICompetency", "ITool", "IMemory",
+    "ILLMProvider", "is-instance",
+}  # fmt: skip
+
+
+def _keys_of(path: list[str]) -> set[str]:
+    specs: dict[str, type[BaseModel]] = {
+        "personality_blocks": BlockSpec,
+        "competencies": CompetencySpec,
+        "memory": MemorySpec,
+    }
+    return set(specs[path[0]].model_fields if path and path[0] in specs else AgentSpec.model_fields)

@@ -1,0 +1,27 @@
+"""What every test gets: no trace in the working folder, settings as on a fresh machine, and no key."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from gathering.core import config, session
+
+os.environ["GATHERING_STORE"] = ":memory:"
+
+
+@pytest.fixture(autouse=True)
+def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting, wrapper or key of one test reaches the next."""
+    for name in list(os.environ):
+        if name.endswith("_API_KEY") or (name.startswith("GATHERING_") and name in _SETTINGS):
+            monkeypatch.delenv(name)
+    config.reset()
+    session.forbid_live_calls(None)
+
+
+_SETTINGS = {f"GATHERING_{name.upper()}" for name in config.SETTINGS} - {
+    "GATHERING_STORE",
+    "GATHERING_LOCAL_MODEL",
+}
