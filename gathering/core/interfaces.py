@@ -188,6 +188,13 @@ class ITool(ABC):
         """Whether ``execute`` can make sense of the input."""
         return True
 
+    def why_invalid(self, input_data: Any) -> str | None:
+        """One line for the model about what is wrong with the input; None if ``execute`` can make sense of it."""
+        if self.validate_input(input_data):
+            return None
+        wanted = ", ".join(self.get_parameters_schema().get("properties", {})) or "no arguments"
+        return f"{self.name} cannot use {input_data!r}: it takes {wanted}"
+
     def is_available(self) -> bool:
         """Whether the tool could work now."""
         return True

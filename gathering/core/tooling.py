@@ -65,12 +65,8 @@ def _refusal(tool: ITool | None, call: ToolCall, known: Iterable[str]) -> ToolRe
         return ToolResult(success=False, error=f"there is no tool {call.name!r}: {advice}")
     if call.malformed is not None:
         return ToolResult(success=False, error=f"the arguments are not a JSON object: {call.malformed[:200]}")
-    if not tool.validate_input(call.arguments):
-        wanted = ", ".join(tool.get_parameters_schema().get("properties", {})) or "no arguments"
-        return ToolResult(
-            success=False, error=f"{tool.name} cannot use {call.arguments!r}: it takes {wanted}"
-        )
-    return None
+    wrong = tool.why_invalid(call.arguments)
+    return None if wrong is None else ToolResult(success=False, error=wrong)
 
 
 def _failed(error: Exception) -> ToolResult:
