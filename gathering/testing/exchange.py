@@ -1,0 +1,160 @@
+"""One exchange between its two forms: what a provider gave, and what stands on a tape. No file, no provider.
+
+Events keep their batches and their times; errors keep their type and details, so that a replayed notebook fails
+just as the recorded one did.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gathering.core import errors
+from gathering.core.errors import (
+    AuthenticationError,
+    GatheringError,
+    LocalModelError,
+    ProviderError,
+)
+from gathering.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta, UsageUpdate
+from gathering.core.messages import Completion, Timing, ToolCall, Usage
+from gathering.core.stream import Batch
+
+__all__ = ["Played", "error_body", "is_answer", "load", "store_answer", "store_batch"]
+
+_DETAILS = ("status", "request_id", "retry_after", "partial")
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A recorded exchange, ready to be given again. ``batches`` pairs milliseconds with events, without ``Done``."""
+
+    batches: tuple[tuple[float, Batch], ...]
+    completion: Completion | None
+    error: BaseException | None
+    latency_ms: float
+
+
+def store_batch(batch: Batch) -> list[dict[str, Any]]:
+    """The events of one batch as they stand on the tape; ``Done`` is the answer's and left out."""
+    return [stored for event in batch if (stored := _store_event(event)) is not None]
+
+
+def _store_event(event: Event) -> dict[str, Any] | None:
+    match event:
+        case TextDelta(text):
+            return {"text": text}
+        case ThinkingDelta(text):
+            return {"thinking": text}
+        case ToolCallDelta(index, identity, name, arguments):
+            return {"tool_call": [index, identity, name, arguments]}
+        case UsageUpdate(usage):
+            return {"usage": usage.to_dict()}
+    return None
+
+
+def _load_event(stored: Mapping[str, Any]) -> Event | None:
+    match stored:
+        case {"text": text}:
+            return TextDelta(str(text))
+        case {"thinking": text}:
+            return ThinkingDelta(str(text))
+        case {"tool_call": [index, identity, name, arguments]}:
+            return ToolCallDelta(int(index), str(identity), str(name), str(arguments))
+        case {"usage": usage}:
+            return UsageUpdate(Usage(**usage))
+    return None
+
+
+def store_answer(completion: Completion) -> dict[str, Any]:
+    """The completion as it stands on the tape: only what is set."""
+    stored: dict[str, Any] = {"content": completion.content}
+    optional = {
+        "thinking": completion.thinking,
+        "refusal": completion.refusal,
+        "tool_calls": [call.to_dict() for call in completion.tool_calls],
+        "parts": [dict(part) for part in completion.parts],
+        "constrained": completion.constrained,
+        "attempts": completion.attempts if completion.attempts != 1 else None,
+    }
+    stored.update({name: value for name, value in optional.items() if value})
+    stored["finish_reason"] = completion.finish_reason
+    stored["usage"] = completion.usage.to_dict()
+    stored["model"] = completion.model
+    return stored
+
+
+def load(body: Mapping[str, Any]) -> Played:
+    """The exchange of an entry's body. Raises ``KeyError``, ``TypeError`` or ``ValueError`` for one that is none."""
+    timing = Timing(float(body["started_at"]), body.get("ttft_ms"), float(body["latency_ms"]))
+    completion = _load_answer(body["answer"], timing) if "answer" in body else None
+    error = _load_error(body["error"]) if "error" in body else None
+    batches = tuple((float(at), _load_batch(events)) for at, *events in body.get("stream") or ())
+    if not batches and completion is not None:
+        batches = ((timing.latency_ms, _in_one_piece(completion)),)
+    return Played(batches, completion, error, timing.latency_ms)
+
+
+def _load_batch(stored: list[Mapping[str, Any]]) -> Batch:
+    return [event for one in stored if (event := _load_event(one)) is not None]
+
+
+def _in_one_piece(completion: Completion) -> Batch:
+    """The events of an answer that was recorded whole."""
+    events: Batch = [ThinkingDelta(completion.thinking)] if completion.thinking else []
+    return [*events, TextDelta(completion.content)] if completion.content else events
+
+
+def _load_answer(stored: Mapping[str, Any], timing: Timing) -> Completion:
+    return Completion(
+        content=str(stored.get("content") or ""),
+        thinking=str(stored.get("thinking") or ""),
+        refusal=stored.get("refusal"),
+        tool_calls=tuple(ToolCall.from_dict(call) for call in stored.get("tool_calls") or ()),
+        finish_reason=stored.get("finish_reason") or "stop",
+        usage=Usage(**(stored.get("usage") or {})),
+        model=str(stored.get("model") or ""),
+        parts=tuple(stored.get("parts") or ()),
+        constrained=bool(stored.get("constrained")),
+        timing=timing,
+        source="tape",
+        attempts=int(stored.get("attempts") or 1),
+    )
+
+
+def is_answer(error: BaseException) -> bool:
+    """Whether the failure is what the other side said, and so belongs on the tape.
+
+    A missing key, missing weights or a forbidden call happen here, before anything is sent.
+    """
+    if isinstance(error, AuthenticationError):
+        return error.status is not None
+    if isinstance(error, GatheringError):
+        return isinstance(error, ProviderError) and not isinstance(error, LocalModelError)
+    return isinstance(error, Exception)
+
+
+def error_body(error: BaseException) -> dict[str, Any]:
+    """The failure as it stands on the tape: its type, its text, its details."""
+    details = {name: getattr(error, name, None) for name in _DETAILS}
+    named = {name: getattr(error, name, "") for name in ("provider", "model") if getattr(error, name, "")}
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        **named,
+        **{name: value for name, value in details.items() if value not in (None, "")},
+    }
+
+
+def _load_error(stored: Mapping[str, Any]) -> BaseException:
+    name, message = str(stored["type"]), str(stored["message"])
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, ProviderError):
+        details = {k: stored[k] for k in ("provider", "model", *_DETAILS) if k in stored}
+        return kind(message, **details)
+    kind = getattr(builtins, name, None)
+    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, UnicodeError):
+        return kind(message)
+    return ProviderError(f"{name}: {message}")

@@ -1,0 +1,373 @@
+"""The tape: exchanges with models, recorded once and given again without network, key or weights.
+
+Owns when an exchange is recorded and when it is replayed. The file's format is ``gathering.testing.tape_file``,
+the form of one exchange ``gathering.testing.exchange``. A tape stands before every provider, also a user's own:
+it wraps the interface, not a service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Generator
+from os import PathLike
+from typing import Any, Literal, Self, TypeAlias, get_args
+
+from gathering.core import config, session
+from gathering.core.display import card
+from gathering.core.errors import ConfigurationError, MissingRecordingError, TapeError
+from gathering.core.events import Done, TextDelta, ThinkingDelta, ToolCallDelta
+from gathering.core.interfaces import ILLMProvider
+from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage, as_completion, text_of
+from gathering.core.stream import (
+    Batch,
+    TextStream,
+    batches_of,
+    batches_of_async,
+    gives_only_text,
+    whole_answer,
+)
+from gathering.testing.exchange import Played, error_body, is_answer, load, store_answer, store_batch
+from gathering.testing.tape_file import Entry, Request, TapeFile, key_of, neutral_request
+
+__all__ = ["Mode", "Tape", "TapedProvider", "current_tape", "tape"]
+
+Mode: TypeAlias = Literal["auto", "record", "replay", "live"]
+
+_current: Tape | None = None
+
+
+def tape(path: str | PathLike[str], mode: Mode | None = None, speed: float = 0) -> Tape:
+    """The tape in this file, put in: from now on all exchanges pass through it, until it or another one is closed.
+
+    ``mode`` is ``auto`` (replay what is recorded, record what is not; under a test runner only replay), ``record``
+    (everything anew), ``replay`` or ``live`` (as without a tape). Without one the setting ``tape_mode`` counts.
+    ``speed`` is the rhythm of a replayed stream: 0 at once, 1 as it was. Also a context manager. Raises
+    ``TapeError`` for a file that is no tape; the file is left as it is.
+    """
+    made = Tape(path, mode, speed)
+    made.insert()
+    return made
+
+
+def current_tape() -> Tape | None:
+    """The tape that is in now."""
+    return _current
+
+
+class Tape:
+    """The recorded exchanges of one file. ``insert()`` puts it before all providers, ``close()`` takes it out.
+
+    Equal requests are told apart by their order: the second time the same is asked, the second recording answers.
+    """
+
+    def __init__(self, path: str | PathLike[str], mode: Mode | None = None, speed: float = 0) -> None:
+        self.mode = _mode(mode)
+        if speed < 0:
+            raise ConfigurationError(f"speed = {speed!r} is not usable: give 0 (at once) or 1 (as it was)")
+        self.speed = speed
+        self.file = TapeFile(path)
+        self.played = self.recorded = 0
+        self._lock = threading.Lock()
+        self._asked: dict[str, int] = defaultdict(int)
+        self._entries: dict[str, list[Entry]] = defaultdict(list)
+        self._before: Tape | None = None
+        self._fresh = self.mode == "record"
+        if self.mode in ("auto", "replay"):
+            for entry in self.file.read():
+                self._entries[key_of(entry.request)].append(entry)
+
+    @property
+    def path(self) -> str:
+        """The file, as it was named."""
+        return self.file.shown
+
+    def __len__(self) -> int:
+        """How many exchanges are on it."""
+        return sum(map(len, self._entries.values()))
+
+    def insert(self) -> None:
+        """Put the tape in, in place of the one that is in now."""
+        global _current
+        if _current is self:
+            return
+        if _current is not None:
+            session.remove_wrapper(_current.wrap)
+        self._before, _current = _current, self
+        if self.mode != "live":
+            session.add_wrapper(self.wrap)
+
+    def close(self) -> None:
+        """Take the tape out; from now on calls are live. Harmless on one that is not in."""
+        global _current
+        session.remove_wrapper(self.wrap)
+        if _current is self:
+            _current = None
+
+    def __enter__(self) -> Self:
+        """The tape, in until the end of the block."""
+        self.insert()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Take the tape out and put back the one that was in before."""
+        before, self._before = self._before, None
+        self.close()
+        if before is not None and _current is None:
+            before.insert()
+            before._before = None
+
+    def wrap(self, provider: ILLMProvider) -> ILLMProvider:
+        """The provider behind this tape."""
+        return TapedProvider(provider, self)
+
+    def find(self, request: Request) -> Played | None:
+        """The recording that answers this request, each one once; None if a live call is to be made and recorded.
+
+        Raises ``MissingRecordingError`` when there is none and none may be made.
+        """
+        if self.mode == "record":
+            return None
+        key = key_of(request)
+        with self._lock:
+            number = self._asked[key]
+            self._asked[key] += 1
+            entries = self._entries.get(key, [])
+            if number < len(entries):
+                self.played += 1
+                return self._load(entries[number])
+        forbidden = session.live_calls_forbidden()
+        if self.mode == "auto" and forbidden is None:
+            return None
+        raise MissingRecordingError(self._missing(request, number, len(entries)))
+
+    def _load(self, entry: Entry) -> Played:
+        try:
+            return load(entry.body)
+        except (KeyError, TypeError, ValueError, AttributeError) as err:
+            raise TapeError(
+                f"the tape {self.path!r} holds an exchange that cannot be read ({err!r}, asked for "
+                f"{_prompt(entry.request)!r}): record it again with mode='record'"
+            ) from err
+
+    def keep(self, request: Request, body: dict[str, Any]) -> None:
+        """Write one exchange that was made live."""
+        with self._lock:
+            if self._fresh:
+                self.file.start_anew()
+                self._fresh = False
+            entries = self._entries[key_of(request)]
+            entry = Entry(request, {"ordinal": len(entries), **body})
+            self.file.append(entry)
+            entries.append(entry)
+            self.recorded += 1
+
+    def _missing(self, request: Request, number: int, known: int) -> str:
+        model = f"{request['provider']}:{request['model']}".rstrip(":")
+        if known:
+            why = f"it was recorded {known} times and asked for once more"
+        else:
+            why = self._difference(request)
+        return (
+            f"the tape {self.path!r} has no recording of {_prompt(request)!r} for {model} ({why}): "
+            "record it with GATHERING_TAPE_MODE=record, or mode='record'"
+        )
+
+    def _difference(self, request: Request) -> str:
+        """In which fields the recording of the same prompt differs."""
+        prompt = _prompt(request)
+        same = [
+            e.request for entries in self._entries.values() for e in entries if _prompt(e.request) == prompt
+        ]
+        if not same:
+            return "no exchange with this prompt is on it" if len(self) else "the tape is empty or missing"
+        differing = min(([f for f in request if request[f] != r.get(f)] for r in same), key=len)
+        return f"a recording of this prompt differs in {', '.join(differing) or 'nothing that is shown'}"
+
+    def __repr__(self) -> str:
+        """File, mode and what it holds."""
+        return f"Tape({self.path!r}, mode={self.mode!r}, {len(self)} exchanges)"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return card(f"Tape {self.path}", [("mode", self.mode), ("exchanges", str(len(self)))])
+
+
+def _mode(mode: Mode | None) -> Mode:
+    """The mode that counts: the one given, else the setting; under a test runner ``auto`` means ``replay``."""
+    if mode is not None and mode not in get_args(Mode):
+        raise ConfigurationError(f"the tape mode {mode!r} is unknown: use {', '.join(get_args(Mode))}")
+    chosen: Mode = config.get("tape_mode") if mode in (None, "auto") else mode
+    return "replay" if chosen == "auto" and session.under_test() else chosen
+
+
+def _prompt(request: Request) -> str:
+    """The last thing a person said in the request, shortened."""
+    messages = request.get("messages") or []
+    said = next((text_of(m.get("content")) for m in reversed(messages) if m.get("role") == "user"), "")
+    return said if len(said) <= 80 else f"{said[:79]}…"
+
+
+class TapedProvider(ILLMProvider):
+    """A provider behind a tape: it answers from the tape, and asks the provider only for what is to be recorded.
+
+    Tokens are counted by estimate, so that recording and replaying choose the same context window without the model.
+    """
+
+    def __init__(self, provider: ILLMProvider, tape: Tape) -> None:
+        self.provider, self.tape = provider, tape
+        self.name, self.config, self.model = provider.name, provider.config, provider.model
+
+    def complete(
+        self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any
+    ) -> Completion:
+        """The recorded answer, or the provider's own, which is recorded."""
+        request = self._request(messages, tools, params)
+        played = self.tape.find(request)
+        if played is not None:
+            time.sleep(self._pause(0, played.latency_ms))
+            return _answer(played)
+        with _Take(self.tape, request) as take:
+            answer = as_completion(self.provider.complete(messages, tools, **params))
+            take.keep(answer)
+        return answer
+
+    async def complete_async(
+        self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any
+    ) -> Completion:
+        """The same, awaited."""
+        request = self._request(messages, tools, params)
+        played = self.tape.find(request)
+        if played is not None:
+            await asyncio.sleep(self._pause(0, played.latency_ms))
+            return _answer(played)
+        with _Take(self.tape, request) as take:
+            answer = as_completion(await self.provider.complete_async(messages, tools, **params))
+            take.keep(answer)
+        return answer
+
+    def stream(
+        self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any
+    ) -> TextStream:
+        """The recorded events, or the provider's own, which are recorded as they come."""
+        request = self._request(messages, tools, params)
+
+        def sync() -> Generator[Batch, None, None]:
+            played = self.tape.find(request)
+            if played is not None:
+                for pause, batch in self._replay(played):
+                    time.sleep(pause)
+                    yield batch
+                return
+            with _Take(self.tape, request) as take:
+                for batch in batches_of(self._live_stream(messages, tools, params)):
+                    yield take.heard(batch)
+
+        async def asynchronous() -> AsyncGenerator[Batch, None]:
+            played = self.tape.find(request)
+            if played is not None:
+                for pause, batch in self._replay(played):
+                    await asyncio.sleep(pause)
+                    yield batch
+                return
+            with _Take(self.tape, request) as take:
+                async for batch in batches_of_async(self._live_stream(messages, tools, params)):
+                    yield take.heard(batch)
+
+        return TextStream(sync, asynchronous)
+
+    def _live_stream(
+        self, messages: list[MessageDict], tools: list[ToolSpec] | None, params: dict[str, Any]
+    ) -> Any:
+        # Bare strings cannot carry tool calls: such a provider is asked for whole answers when there are tools.
+        if tools and gives_only_text(self.provider):
+            return whole_answer(self.provider, messages, tools, params)
+        return self.provider.stream(messages, tools, **params)
+
+    def _replay(self, played: Played) -> Generator[tuple[float, Batch], None, None]:
+        """The recorded batches, each with the seconds to wait before it."""
+        last = 0.0
+        for at, batch in played.batches:
+            yield self._pause(last, at), batch
+            last = at
+        yield self._pause(last, played.latency_ms), [Done(_answer(played))]
+
+    def _pause(self, before_ms: float, at_ms: float) -> float:
+        return max(0.0, at_ms - before_ms) / 1000 / self.tape.speed if self.tape.speed else 0.0
+
+    def _request(
+        self, messages: list[MessageDict], tools: list[ToolSpec] | None, params: dict[str, Any]
+    ) -> Request:
+        return neutral_request(self.name, self.model, messages, tools, params)
+
+    def is_available(self) -> bool:
+        """A tape that only replays needs nothing."""
+        return self.tape.mode == "replay" or self.provider.is_available()
+
+    def why_unavailable(self) -> str | None:
+        """What the provider says, when it is asked at all."""
+        return None if self.tape.mode == "replay" else self.provider.why_unavailable()
+
+    def get_max_tokens(self) -> int:
+        """The provider's own figure: it is known without asking the model."""
+        return self.provider.get_max_tokens()
+
+    def get_cost(self, usage: Usage) -> float | None:
+        """The provider's own price."""
+        return self.provider.get_cost(usage)
+
+
+def _answer(played: Played) -> Completion:
+    if played.error is not None:
+        raise played.error
+    assert played.completion is not None, "an exchange has an answer or an error"
+    return played.completion
+
+
+class _Take:
+    """One live exchange while it is recorded: kept when it ends with an answer or a failure of the other side."""
+
+    def __init__(self, tape: Tape, request: Request) -> None:
+        self.tape, self.request = tape, request
+        self.started_at, self._begun = time.time(), time.perf_counter()
+        self.batches: list[list[Any]] = []
+        self._first: float | None = None
+        self._kept = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, frames: object) -> None:
+        if error is not None and not self._kept and is_answer(error):
+            self._write({"error": error_body(error)})
+
+    def heard(self, batch: Batch) -> Batch:
+        """Note a batch and pass it on; the last one is the answer."""
+        if stored := store_batch(batch):
+            if self._first is None and any(
+                isinstance(e, (TextDelta, ThinkingDelta, ToolCallDelta)) for e in batch
+            ):
+                self._first = self._now()
+            self.batches.append([round(self._now(), 3), *stored])
+        if batch and isinstance(batch[-1], Done):
+            self.keep(batch[-1].completion)
+        return batch
+
+    def keep(self, completion: Completion) -> None:
+        """Write the exchange with its answer."""
+        self._write({"answer": store_answer(completion)})
+
+    def _write(self, outcome: dict[str, Any]) -> None:
+        now = self._now()
+        timing = {
+            "started_at": round(self.started_at, 6),
+            "ttft_ms": round(self._first if self._first is not None else now, 3),
+            "latency_ms": round(now, 3),
+        }
+        self._kept = True
+        stream = {"stream": self.batches} if self.batches else {}
+        self.tape.keep(self.request, {**timing, **stream, **outcome})
+
+    def _now(self) -> float:
+        return (time.perf_counter() - self._begun) * 1000

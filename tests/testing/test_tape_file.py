@@ -1,0 +1,131 @@
+"""The tape's file: readable, added to at its end, and left alone when it is not understood."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gathering.core.errors import TapeError
+from gathering.testing import ScriptedProvider, tape
+from gathering.testing.tape_file import Entry, TapeFile, key_of, neutral_request
+
+PATH = Path("lesson.jsonl")
+HEADER = '{"gathering_tape": 1}\n'
+GOOD = '{"request": {"messages": []}, "started_at": 0, "latency_ms": 1, "answer": {"content": "x"}}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"dear diary\n", "line 1 (not JSON)"),
+        (b"dear diary", "line 1 (not a tape)"),
+        (b"[1]\n", "line 1 (not a JSON object)"),
+        (b'{"cells": []}\n', "line 1 (not a tape)"),
+        (b'{"gathering_tape": 9}\n', "format 9, this GatheRing reads up to 1"),
+        ((HEADER + GOOD + '{"broken\n' + GOOD).encode(), "line 3 (not JSON)"),
+        ((HEADER + '{"request": {}}\n').encode(), "line 2 (no request, or no answer)"),
+        (b"\x80\x81\x82\n", "line 1 (not JSON)"),
+        (b"SQLite format 3\x00", "line 1 (not a tape)"),
+    ],
+)
+def test_what_is_no_tape_is_said_and_left_alone(content: bytes, said: str) -> None:
+    """The error has the line's number, and the file is as it was."""
+    PATH.write_bytes(content)
+    with pytest.raises(TapeError) as caught:
+        tape(PATH)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert PATH.read_bytes() == content
+
+
+def test_an_exchange_edited_into_nonsense_is_said_when_it_is_asked_for() -> None:
+    """Other exchanges of the tape still play."""
+    with tape(PATH, "record") as made:
+        made.wrap(ScriptedProvider(["x"])).complete([{"role": "user", "content": "Hi"}])
+    PATH.write_text(PATH.read_text().replace('"latency_ms"', '"latency"'))
+    with tape(PATH, "replay") as made, pytest.raises(TapeError, match=r"cannot be read.*asked for 'Hi'"):
+        made.wrap(ScriptedProvider([])).complete([{"role": "user", "content": "Hi"}])
+
+
+def test_half_a_line_of_a_killed_process_is_dropped() -> None:
+    """What was whole is read; the rest goes when the next exchange is added, not before."""
+    PATH.write_text(HEADER + GOOD + GOOD[:20])
+    file = TapeFile(PATH)
+    assert len(file.read()) == 1
+    assert PATH.read_text().endswith(GOOD[:20])
+    file.append(Entry({"messages": []}, {"answer": {}}))
+    assert len(TapeFile(PATH).read()) == 2
+
+
+def test_two_files_may_record_at_once() -> None:
+    """Each line is added at the end, so neither overwrites the other's."""
+    first, second = TapeFile(PATH), TapeFile(PATH)
+    first.append(Entry({"n": 1}, {"answer": {}}))
+    second.read()
+    for n in range(3):
+        first.append(Entry({"n": n}, {"answer": {}}))
+        second.append(Entry({"n": n}, {"answer": {}}))
+    assert len(TapeFile(PATH).read()) == 7
+
+
+def test_a_place_that_takes_no_file_is_said() -> None:
+    """One line with the reason, for reading and for writing."""
+    Path("file").write_text("")
+    Path("folder").mkdir()
+    with pytest.raises(TapeError, match="cannot be written"):
+        TapeFile("file/lesson.jsonl").append(Entry({}, {"answer": {}}))
+    with pytest.raises(TapeError, match="cannot be read"):
+        TapeFile("folder").read()
+    assert sorted(p.name for p in Path().iterdir()) == ["file", "folder"]
+
+
+def test_an_empty_file_is_an_empty_tape() -> None:
+    """As ``touch`` makes it."""
+    PATH.touch()
+    assert TapeFile(PATH).read() == []
+    TapeFile(PATH).append(Entry({}, {"answer": {}}))
+    assert json.loads(PATH.read_text().splitlines()[0]) == {"gathering_tape": 1}
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.text(), st.dictionaries(st.text(min_size=1), json_values, max_size=3))
+def test_any_request_is_found_again(text: str, params: dict[str, Any]) -> None:
+    """Whatever was asked, with line breaks, odd characters and odd parameters, reads back to the same key."""
+    PATH.unlink(missing_ok=True)
+    request = neutral_request("p", "m", [{"role": "user", "content": text}], None, params)
+    TapeFile(PATH).append(Entry(request, {"answer": {"content": text}}))
+    (entry,) = TapeFile(PATH).read()
+    assert key_of(entry.request) == key_of(request)
+
+
+def test_ids_are_numbered_and_text_is_not() -> None:
+    """An id becomes a number where it stands as one; the same word in a sentence stays."""
+    messages = [
+        {"role": "assistant", "content": "abc", "tool_calls": [{"id": "abc", "name": "t", "arguments": {}}]},
+        {"role": "tool", "content": "abc", "tool_call_id": "abc", "parts": [{"tool_use_id": "abc"}]},
+    ]
+    first, second = neutral_request("p", "m", messages, None, {"seed": None})["messages"]
+    assert (first["content"], first["tool_calls"][0]["id"]) == ("abc", "call-1")
+    assert (second["content"], second["tool_call_id"], second["parts"]) == (
+        "abc",
+        "call-1",
+        [{"tool_use_id": "call-1"}],
+    )
+
+
+def test_what_json_has_no_form_for_has_no_address() -> None:
+    """Two runs hand over different objects; the request is the same."""
+    first, second = (neutral_request("p", "m", [], None, {"hook": object()}) for _ in range(2))
+    assert key_of(first) == key_of(second)
