@@ -232,9 +232,17 @@ class Agent(IAgent):
             self.memory.add_message(message.to_dict())
 
     def _window_memory(self) -> WindowMemory:
-        return WindowMemory(
-            agent=self.name, count_tokens=lambda text: wrapped(self.llm_provider).get_token_count(text)
-        )
+        return WindowMemory(agent=self.name, count_tokens=self._count)
+
+    def _bound(self, memory: IMemory) -> IMemory:
+        """The memory, told whose it is and how tokens are counted unless it knows already."""
+        if isinstance(memory, WindowMemory):
+            memory.agent = memory.agent or self.name
+            memory.count_tokens = memory.count_tokens or self._count
+        return memory
+
+    def _count(self, text: str) -> int:
+        return wrapped(self.llm_provider).get_token_count(text)
 
     def _recorder(self) -> IRecorder:
         if self._store is not None:

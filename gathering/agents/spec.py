@@ -79,7 +79,8 @@ def read_spec(config: Mapping[str, Any]) -> AgentSpec:
 def _one_line(config: Mapping[str, Any], err: ValidationError) -> str:
     # Of a union, pydantic reports every branch: what it says about the plain-data branch is what helps.
     problems = [e for e in err.errors() if e["type"] != "is_instance_of"] or err.errors()
-    problem = problems[0]
+    # A misspelt key is also reported as the right one missing: the misspelling is what to tell.
+    problem = next((e for e in problems if e["type"] == "extra_forbidden"), problems[0])
     path = [str(p) for p in problem["loc"] if not _is_type_name(str(p))]
     where = ".".join(path) or "the description"
     who = f"agent {config.get('name', '?')!r}: "

@@ -34,6 +34,10 @@ __all__ = [
 Wrapper: TypeAlias = Callable[[ILLMProvider], ILLMProvider]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, as in a ULID
+_PAIRS = [
+    a + b for a in _ALPHABET for b in _ALPHABET
+]  # two digits at a time: an id is made several times a call
+_SHIFTS = range(120, -1, -10)
 _lock = threading.Lock()
 _last_id = 0
 _session: tuple[int, str] = (0, "")
@@ -46,9 +50,12 @@ def new_id() -> str:
     """A new 26-character id; ids made later in this process sort later."""
     global _last_id
     with _lock:
-        value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
-        _last_id = value = max(value, _last_id + 1)
-    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+        earliest = (time.time_ns() // 1_000_000) << 80
+        if _last_id < earliest:
+            _last_id = earliest | int.from_bytes(os.urandom(10), "big") >> 1
+        _last_id += 1
+        value = _last_id
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in _SHIFTS])
 
 
 def session_id() -> str:

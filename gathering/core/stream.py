@@ -125,8 +125,7 @@ class Stream(_Closing):
 
     def close(self) -> None:
         """Stop, for a stream read with ``for``: the connection is closed at once. Harmless on one that is over."""
-        if self._sync is not None:
-            self._sync.close()
+        _close(self._sync)
 
     async def aclose(self) -> None:
         """Stop, for a stream read with ``async for``."""

@@ -1,0 +1,101 @@
+"""The I/O thread: it runs beside the caller, is cancelled with the caller, and never waits for itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from typing import Any
+
+import pytest
+
+from gathering.core.portal import beat, portal
+
+
+async def where() -> str:
+    return threading.current_thread().name
+
+
+def test_work_runs_on_the_one_thread_also_from_a_running_loop() -> None:
+    """From a script and from a cell alike."""
+    assert portal().run(where()) == "gathering-io"
+
+    async def cell() -> str:
+        return portal().run(where())
+
+    assert asyncio.run(cell()) == "gathering-io"
+    assert portal() is portal()
+
+
+def test_an_error_passes_through() -> None:
+    """The caller gets the exception itself."""
+
+    async def fail() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        portal().run(fail())
+
+
+def test_waiting_for_itself_is_refused() -> None:
+    """It would wait for ever."""
+
+    async def inner() -> None:
+        portal().run(where())
+
+    with pytest.raises(RuntimeError, match="cannot wait for itself"):
+        portal().run(inner())
+
+
+def test_stop_cancels_the_work_before_the_caller_goes_on() -> None:
+    """Ctrl-C during the wait: the work has been cancelled and has cleaned up when the error arrives."""
+    events: list[str] = []
+
+    async def work() -> None:
+        threading.Timer(0, os.kill, (os.getpid(), signal.SIGINT)).start()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            events.append("cleaned up")
+
+    with pytest.raises(KeyboardInterrupt):
+        portal().run(work())
+    assert events == ["cleaned up"]
+
+
+def test_an_async_iterator_can_be_walked_and_left() -> None:
+    """Leaving early closes it."""
+    closed = threading.Event()
+
+    async def numbers() -> Any:
+        try:
+            for i in range(10):
+                yield i
+        finally:
+            closed.set()
+
+    walk = portal().iterate(numbers())
+    assert [next(walk), next(walk)] == [0, 1]
+    walk.close()
+    assert closed.wait(5)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_forked_child_has_a_portal_of_its_own() -> None:
+    """The parent's thread does not exist in the child."""
+    portal()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if portal().run(where()) == "gathering-io" else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+async def test_a_heartbeat_lasts_as_long_as_the_turn() -> None:
+    """The loop has a timer during the block, one for all turns, and none after it."""
+    from gathering.core import portal as module
+
+    loop = asyncio.get_running_loop()
+    with beat(), beat():
+        assert module._pulses[loop].turns == 2
+    assert loop not in module._pulses
