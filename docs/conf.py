@@ -31,4 +31,3 @@ suppress_warnings = ["myst.header"]
 
 html_theme = "furo"
 html_title = "GatheRing"
-html_static_path = ["_static"]

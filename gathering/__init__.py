@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from gathering.core.display import set_markdown_renderer
+from gathering.core.display import set_markdown_renderer as _set_markdown_renderer
 
 if TYPE_CHECKING:
     from gathering.agents import Agent, Competency, PersonalityBlock, WindowMemory
@@ -109,7 +109,7 @@ def _markdown(text: str) -> str:
     return to_html(text)
 
 
-set_markdown_renderer(_markdown)
+_set_markdown_renderer(_markdown)
 
 
 def load_ipython_extension(ipython: Any) -> None:

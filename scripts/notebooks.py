@@ -158,7 +158,8 @@ def record(path: Path) -> int:
 def _lasting(metadata: Mapping[str, Any]) -> dict[str, Any]:
     # The interpreter's version would change the file on every machine.
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    return {**metadata, "kernelspec": kernel, "language_info": {"name": "python"}}
+    language = {"name": "python", "pygments_lexer": "ipython3"}
+    return {**metadata, "kernelspec": kernel, "language_info": language}
 
 
 def check(path: Path) -> int:

@@ -34,8 +34,12 @@ def test_a_door_exports_what_it_lists(name: str) -> None:
     assert all(hasattr(module, n) for n in listed)
 
 
+# What IPython and Jupyter look for by name; users do not.
+HOOKS = {"load_ipython_extension", "unload_ipython_extension"}
+
+
 def is_export(name: str, value: object, door_name: str) -> bool:
-    private = name.startswith("_") or isinstance(value, ModuleType)
+    private = name.startswith("_") or name in HOOKS or isinstance(value, ModuleType)
     origin = getattr(value, "__module__", None)
     return not private and isinstance(origin, str) and origin.startswith("gathering") and name != door_name
 

@@ -2,3 +2,5 @@
 
 Standard library only. Nothing here knows a provider, a tool, a database or a notebook.
 """
+
+__all__: list[str] = []  # its modules are the doors
