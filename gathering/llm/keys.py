@@ -1,0 +1,163 @@
+"""Keys of services: where they come from, and that they are never shown.
+
+A key is found in the provider's configuration, in the environment, in the system's keyring (if the package
+``keyring`` is installed), or asked for when a person is there to answer. Owns no header and no request.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from gathering.core.errors import AuthenticationError, ConfigurationError
+from gathering.core.session import under_test
+
+__all__ = ["Secret", "find_key", "is_loopback", "key_hint", "scrub", "shown_url"]
+
+#: The service name under which the keyring keeps keys; the user name is the variable's name.
+KEYRING_SERVICE = "gathering"
+#: What keys of well-known services look like; servers echo them, sometimes with stars in the middle.
+_LOOKS_LIKE_A_KEY = re.compile(
+    r"\b(?:sk|gsk|xai|pplx|csk|hf|key)[-_][A-Za-z0-9_*.\-]{8,}|\bAIza[A-Za-z0-9_*.\-]{16,}"
+)
+
+#: Keys of the keyring and of a person, by variable, for the life of the process.
+_found: dict[str, Secret] = {}
+
+
+class Secret:
+    """A text that no repr, format, JSON or pickle gives away; ``reveal()`` is the one way to it.
+
+    >>> key = Secret("sk-12345678")
+    >>> key, f"{key}", key.reveal()
+    (Secret('...'), '...', 'sk-12345678')
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str | Secret) -> None:
+        text = value.reveal() if isinstance(value, Secret) else str(value).strip()
+        if not text.isascii() or not text.isprintable():
+            raise ConfigurationError(
+                "the key has characters no HTTP header can carry: copy it again, without line breaks or quotes"
+            )
+        self._value = text
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        """Whether there is a text at all."""
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        """Nothing of the text."""
+        return "Secret('...')"
+
+    def __str__(self) -> str:
+        """Nothing of the text."""
+        return "..."
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled without the text: whoever unpickles it finds the key anew."""
+        return Secret, ("",)
+
+
+def find_key(variable: str, given: Secret | None, *, provider: str, needed: bool, ask: bool) -> Secret | None:
+    """The key; None if there is none, unless it is ``needed`` and a person may be asked (``ask``).
+
+    Raises ``AuthenticationError`` that names the variable when the person is not there or does not know.
+    """
+    if given:
+        return given
+    key = _from_environment(variable) or _found.get(variable)
+    if key is None and needed:
+        key = _from_keyring(variable) or (_ask(variable, provider) if ask else None)
+    if key is not None or not (needed and ask):
+        return key
+    raise AuthenticationError(
+        f"no key for {provider}: {key_hint(variable)}, or use a model that needs none (local)",
+        provider=provider,
+    )
+
+
+def key_hint(variable: str) -> str:
+    """What a person does to give the key."""
+    return f"set the environment variable {variable}" if variable else "give api_key=..."
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this very machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def scrub(text: str, secrets: Iterable[str]) -> str:
+    """The text without any of the secrets, and without what looks like a key of a well-known service."""
+    for secret in secrets:
+        if len(secret) >= 4:
+            text = text.replace(secret, "[key]")
+    return _LOOKS_LIKE_A_KEY.sub("[key]", text)
+
+
+def shown_url(url: str) -> str:
+    """The address as it may be shown: without user, password, query and fragment."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}"
+
+
+def _from_environment(variable: str) -> Secret | None:
+    value = os.environ.get(variable, "").strip() if variable else ""
+    return Secret(value) if value else None
+
+
+def _from_keyring(variable: str) -> Secret | None:
+    if not variable or under_test():
+        return None
+    try:
+        import keyring
+    except ImportError:
+        return None
+    try:
+        value = keyring.get_password(KEYRING_SERVICE, variable)
+    except Exception:  # noqa: BLE001 - a keyring that is locked or has no backend is as good as none
+        return None
+    return _found.setdefault(variable, Secret(value)) if value else None
+
+
+def _ask(variable: str, provider: str) -> Secret | None:
+    if not _person_is_there():
+        return None
+    import getpass
+
+    try:
+        value = getpass.getpass(f"Key for {provider} ({variable or 'api_key'}), not shown and not stored: ")
+    except (EOFError, OSError, RuntimeError):  # a front end without an input box raises its own RuntimeError
+        return None
+    if not value.strip():
+        return None
+    return _found.setdefault(variable, Secret(value))
+
+
+def _person_is_there() -> bool:
+    """Whether a question would reach somebody: a terminal, or a kernel whose front end takes input."""
+    if under_test() or threading.current_thread() is not threading.main_thread():
+        return False
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    kernel = getattr(shell, "kernel", None)
+    if kernel is not None:
+        return bool(getattr(kernel, "_allow_stdin", False))
+    return bool(sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty())
