@@ -16,7 +16,7 @@ from os import PathLike
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 from gathering.core import config, session
-from gathering.core.display import card
+from gathering.core.display import bundle
 from gathering.core.errors import ConfigurationError, MissingRecordingError, TapeError
 from gathering.core.events import Done, TextDelta, ThinkingDelta, ToolCallDelta
 from gathering.core.interfaces import ILLMProvider
@@ -187,11 +187,11 @@ class Tape:
         return f"a recording of this prompt differs in {', '.join(differing) or 'nothing that is shown'}"
 
     def __repr__(self) -> str:
-        """File, mode and what it holds."""
-        return f"Tape({self.path!r}, mode={self.mode!r}, {len(self)} exchanges)"
+        """The file alone: a saved notebook shows the same while recording and in replay."""
+        return f"Tape({self.path!r})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return card(f"Tape {self.path}", [("mode", self.mode), ("exchanges", str(len(self)))])
+        return bundle(repr(self), markdown=f"tape `{self.path}`")
 
 
 def _mode(mode: Mode | None) -> Mode:

@@ -190,7 +190,7 @@ def test_values_json_has_no_form_for_are_stored_as_text(store: SQLiteStore) -> N
 
 def test_keys_are_masked_in_params_and_errors(store: SQLiteStore) -> None:
     """What looks like a key, or is named like one, never reaches the file."""
-    secret = "sk-proj-abcdefghijklmnopqrstuvwx"
+    secret = "sk-proj-abcdefghijklm4567nopqrstuvwx"
     params = {"api_key": "hunter2-but-secret", "extra": {"note": f"use {secret}"}, "temperature": 0}
     store.put("calls", {"call_id": "c", "params": params, "error": f"401: Bearer {secret} is wrong"})
     row = one(store, "calls")

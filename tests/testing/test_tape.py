@@ -282,12 +282,13 @@ def test_one_tape_is_in_at_a_time() -> None:
     assert agent(ScriptedProvider(["live"])).ask("Hi").text == "live"
 
 
-def test_a_tape_shows_itself() -> None:
-    """File, mode and size; nothing that differs between machines."""
+def test_a_tape_shows_itself_the_same_in_each_mode() -> None:
+    """Recorded and replayed, a saved notebook holds the same output."""
     record(["x"])
-    with tape(TAPE, "replay") as made:
-        assert repr(made) == "Tape('tapes/lesson.jsonl', mode='replay', 1 exchanges)"
-        assert "exchanges: 1" in made._repr_mimebundle_()["text/plain"]
+    with tape(TAPE, "replay") as replaying, tape(TAPE, "record") as recording:
+        assert repr(replaying) == repr(recording) == "Tape('tapes/lesson.jsonl')"
+        assert replaying._repr_mimebundle_() == recording._repr_mimebundle_()
+    assert (len(replaying), replaying.mode, recording.mode) == (1, "replay", "record")
 
 
 @pytest.mark.parametrize(
