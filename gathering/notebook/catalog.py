@@ -1,0 +1,102 @@
+"""The models that can be named here, and whether one could be used now. Asks no network, and nobody for a key.
+
+Owns the table, not the facts: context, price and availability are what the providers say of themselves. Of a
+service it is only said whether its key is there; a provider somebody else wrote is only named, since asking it
+might take a request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gathering.core import config
+from gathering.core.errors import GatheringError
+from gathering.core.interfaces import ILLMProvider
+from gathering.core.messages import Usage
+from gathering.core.registry import PROVIDERS, create_provider
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["models_frame", "reachable"]
+
+_MILLION = 1_000_000
+
+
+def reachable(name: str) -> str:
+    """One line on a provider: ``ready``, or what keeps it from being used."""
+    made = _made(name)
+    if isinstance(made, GatheringError):
+        return str(made)
+    if not _is_ours(made):
+        return "registered"
+    return _what_is_missing(made) or ("configured" if _is_remote(made) else "ready")
+
+
+def models_frame() -> pd.DataFrame:
+    """One row for each model that can be named: ``provider, model, context, price_in, price_out, available, why_not``.
+
+    Prices are US dollars for a million tokens; what is not known is missing.
+    """
+    import pandas as pd
+
+    specs = dict.fromkeys([str(config.get("model")), *PROVIDERS])
+    rows = dict.fromkeys(_row(spec) for spec in specs)
+    frame = pd.DataFrame(
+        list(rows),
+        columns=["provider", "model", "context", "price_in", "price_out", "available", "why_not"],
+    )
+    return frame.astype(
+        {
+            "provider": "string",
+            "model": "string",
+            "context": "Int64",
+            "price_in": "Float64",
+            "price_out": "Float64",
+            "available": "boolean",
+            "why_not": "string",
+        }
+    )
+
+
+def _row(spec: str) -> tuple[object, ...]:
+    made = _made(spec)
+    name, _, model = spec.partition(":")
+    if isinstance(made, GatheringError):
+        return name, model or None, None, None, None, False, str(made)
+    why_not = _what_is_missing(made) if _is_ours(made) else None
+    price_in = made.get_cost(Usage(input_tokens=_MILLION, output_tokens=0))
+    price_out = made.get_cost(Usage(input_tokens=0, output_tokens=_MILLION))
+    available = why_not is None if _is_ours(made) else None
+    return made.name, made.model or None, made.get_max_tokens(), price_in, price_out, available, why_not
+
+
+def _made(spec: str) -> ILLMProvider | GatheringError:
+    try:
+        return create_provider(spec)
+    except GatheringError as err:
+        return err
+
+
+def _is_ours(provider: ILLMProvider) -> bool:
+    return type(provider).__module__.startswith("gathering.")
+
+
+def _is_remote(provider: ILLMProvider) -> bool:
+    """Whether the provider can only find out by a request: one over HTTP that does not know better."""
+    from gathering.llm import HTTPProvider
+
+    return (
+        isinstance(provider, HTTPProvider) and type(provider).why_unavailable is HTTPProvider.why_unavailable
+    )
+
+
+def _what_is_missing(provider: ILLMProvider) -> str | None:
+    if not _is_remote(provider):
+        return provider.why_unavailable()
+    from gathering.llm.keys import find_key, key_hint
+
+    variable, needed = str(getattr(provider, "key_variable", "")), bool(getattr(provider, "needs_key", False))
+    given = provider.config.get("api_key")
+    found = find_key(variable, given, provider=provider.name, needed=needed, ask=False)
+    return key_hint(variable) if needed and not found else None

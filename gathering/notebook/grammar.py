@@ -1,0 +1,165 @@
+"""What ``%gathering`` understands: its subcommands, their words and their options. Data, no behaviour.
+
+Parsing (``parse``), help (``help``) and completion (``complete``) all read this one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+__all__ = ["COMMON", "SUBCOMMANDS", "Option", "Subcommand", "Tail"]
+
+Tail: TypeAlias = Literal["none", "text", "many"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option. ``read`` turns its value's text into the value; None for an option that takes none."""
+
+    name: str
+    help: str
+    read: Callable[[str], Any] | None = None
+    metavar: str = ""
+    short: str = ""
+    choices: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The name as a keyword: ``--max-tokens`` is ``max_tokens``."""
+        return self.name.lstrip("-").replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class Subcommand:
+    """One subcommand: the words it needs, the words it may have, what follows them, and what a cell's body is."""
+
+    name: str
+    help: str
+    needs: tuple[str, ...] = ()
+    may: tuple[str, ...] = ()
+    tail: Tail = "none"
+    body: str = ""
+    options: tuple[Option, ...] = ()
+    example: str = ""
+
+    @property
+    def usage(self) -> str:
+        """How it is written, without the magic's name."""
+        words = [self.name, *self.needs, *(f"[{word}]" for word in self.may)]
+        if self.tail == "many":
+            words.append("...")
+        if self.tail == "text":
+            words.append("TEXT")
+        return " ".join(words)
+
+    def option(self, name: str) -> Option | None:
+        """The option of this long or short name."""
+        return next((o for o in (*self.options, *COMMON) if name in (o.name, o.short) and name), None)
+
+    def option_names(self) -> list[str]:
+        """The long names of all options."""
+        return [o.name for o in (*self.options, *COMMON)]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("a number") from None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError("a whole number of 1 or more")
+    return int(text)
+
+
+def _variable(text: str) -> str:
+    if not text.isidentifier():
+        raise ValueError("a Python name")
+    return text
+
+
+def _mode(text: str) -> str:
+    if text not in TAPE_MODES:
+        raise ValueError(" or ".join(TAPE_MODES))
+    return text
+
+
+TAPE_MODES = ("auto", "record", "replay", "live")
+
+#: Options of every subcommand.
+COMMON = (
+    Option("--output", "store the result in this variable", _variable, "NAME", short="-o"),
+    Option("--debug", "show the full traceback of an error"),
+    Option("--help", "show this help", short="-h"),
+)
+
+_ASK = (
+    Option("--model", "answer with this model, this time", str, "MODEL"),
+    Option("--temperature", "0 always takes the likeliest word", _number, "NUMBER"),
+    Option("--max-tokens", "the longest answer", _count, "COUNT"),
+    Option("--no-stream", "show the answer when it is whole"),
+    Option("--show", "show the prompt as it is sent, after {{ }} is filled in"),
+)
+
+SUBCOMMANDS: Mapping[str, Subcommand] = {
+    s.name: s
+    for s in (
+        Subcommand("status", "what is here: default model, providers, tape, trace (also: nothing at all)"),
+        Subcommand("models", "the models that are known, and why one cannot be used now, as a DataFrame"),
+        Subcommand("use", "make a model the default of this notebook", ("MODEL",), example="use local"),
+        Subcommand(
+            "agent",
+            "make the agent the cell describes; without a cell, show its card",
+            ("NAME",),
+            body="YAML",
+            example="agent ada",
+        ),
+        Subcommand("agents", "the agents of this notebook, as a DataFrame"),
+        Subcommand(
+            "ask",
+            "ask an agent (also: @NAME TEXT)",
+            ("NAME",),
+            tail="text",
+            body="the prompt",
+            options=_ASK,
+            example="ask ada -o reply What is 15% of {{ amount }}?",
+        ),
+        Subcommand(
+            "compare",
+            "ask several models or @agents the same, side by side",
+            ("MODEL",),
+            tail="many",
+            body="the prompt; several are parted by a line ---",
+            options=(Option("--repeats", "ask each of them this often", _count, "COUNT"),),
+            example="compare local openai:gpt-5-mini --repeats 3 -o result",
+        ),
+        Subcommand("memory", "what an agent remembers, as a DataFrame", ("NAME",)),
+        Subcommand("tools", "the tools there are, or those of an agent, as a DataFrame", may=("NAME",)),
+        Subcommand("calls", "the requests made to models, as a DataFrame", may=("NAME",)),
+        Subcommand("messages", "what was said, as a DataFrame", may=("NAME",)),
+        Subcommand("tool-calls", "what tools were called with and gave, as a DataFrame", may=("NAME",)),
+        Subcommand(
+            "explain",
+            "exactly what would be sent for a message; sends nothing",
+            ("NAME",),
+            tail="text",
+            body="the message",
+            example="explain ada What is overfitting?",
+        ),
+        Subcommand(
+            "tape",
+            "replay recorded exchanges with models; 'off' takes the tape out",
+            may=("FILE",),
+            options=(Option("--mode", "auto: replay what is recorded", _mode, "MODE", choices=TAPE_MODES),),
+            example="tape tapes/quickstart.jsonl",
+        ),
+        Subcommand(
+            "config", "all settings and where each comes from; NAME VALUE sets one", may=("NAME", "VALUE")
+        ),
+        Subcommand("help", "this help, or that of one subcommand", may=("SUBCOMMAND",)),
+    )
+}

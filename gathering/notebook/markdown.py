@@ -1,0 +1,73 @@
+"""Markdown that a model wrote, as HTML that is safe to show. Owns what may pass and what may not.
+
+Raw HTML is escaped, images become links (an image's address can carry data away), links go to http, https and
+mailto only, formulas reach the page as they were written. Nothing here depends on IPython.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.rules_inline import StateInline
+    from markdown_it.token import Token
+
+__all__ = ["to_html"]
+
+_ALLOWED_LINK = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
+_FORMULA = re.compile(r"\$\$.+?\$\$|\$(?=[^\s$])[^$\n]*?[^\s$\\]\$(?!\d)|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
+
+
+def to_html(text: str) -> str:
+    """Safe HTML of untrusted Markdown."""
+    # What cannot be written as UTF-8 cannot be sent to a browser either.
+    html: str = _renderer().render(text.encode("utf-8", "replace").decode())
+    return html
+
+
+@cache
+def _renderer() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    renderer = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    renderer.validateLink = _may_be_linked  # type: ignore[method-assign]
+    renderer.inline.ruler.before("escape", "formula", _formula)
+    renderer.add_render_rule("link_open", _link_open)
+    renderer.add_render_rule("image", _image)
+    return renderer
+
+
+def _may_be_linked(url: str) -> bool:
+    return _ALLOWED_LINK.match(url.strip()) is not None
+
+
+def _formula(state: StateInline, silent: bool) -> bool:
+    """A formula is text: its underscores and backslashes are not Markdown's."""
+    if state.src[state.pos] not in "$\\":
+        return False
+    match = _FORMULA.match(state.src, state.pos, state.posMax)
+    if match is None:
+        return False
+    if not silent:
+        state.push("text", "", 0).content = match[0]
+    state.pos = match.end()
+    return True
+
+
+def _link_open(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    tokens[index].attrSet("rel", "noopener noreferrer nofollow")
+    tokens[index].attrSet("target", "_blank")
+    return str(renderer.renderToken(tokens, index, options, env))
+
+
+def _image(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    from markdown_it.common.utils import escapeHtml
+
+    token = tokens[index]
+    label = escapeHtml(renderer.renderInlineAsText(token.children or [], options, env) or "image")
+    address = escapeHtml(str(token.attrs.get("src", "")))
+    return f'<a href="{address}" rel="noopener noreferrer nofollow" target="_blank">{label}</a>'
