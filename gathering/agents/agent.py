@@ -245,11 +245,12 @@ class Agent(IAgent):
         return wrapped(self.llm_provider).get_token_count(text)
 
     def _recorder(self) -> IRecorder:
-        if self._store is not None:
-            return self._store
-        from gathering.storage import default_store
+        """The agent's store: the project's one, looked up at its first turn and kept."""
+        if self._store is None:
+            from gathering.storage import default_store
 
-        return default_store()
+            self._store = default_store()
+        return self._store
 
     def _one_turn(self) -> _OneTurn:
         return _OneTurn(self)

@@ -170,7 +170,7 @@ class CallRecord:
         """Put the call as failed or interrupted, with the text that had arrived; that text."""
         partial = self.text() or str(getattr(error, "partial", "") or "")
         self._settle(status, None, {"error": f"{type(error).__name__}: {error}".rstrip(": ")})
-        if partial:
+        if partial or self._message_id:  # a row that was growing gets its last text, also when it is empty
             self._put_message(Message("assistant", partial), None)
         return partial
 
