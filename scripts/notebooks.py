@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 SANITIZE = ROOT / "gathering" / "testing" / "nbval_sanitize.cfg"
 CELL_SECONDS = 300
+# The kernel's own log says nothing a reader of the demonstration needs.
+KERNEL = ("--IPKernelApp.log_level=40",)
+WIDE_TABLES = "--IPKernelApp.exec_lines=import pandas; pandas.set_option('display.width', 150)"
 SECTIONS = {
     "answer": "The answers",
     "tool-calls": "The tool calls, as a DataFrame",
@@ -53,7 +56,9 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def execute(path: Path, mode: str, extra: Mapping[str, str] | None = None) -> Any:
+def execute(
+    path: Path, mode: str, variables: Mapping[str, str] | None = None, kernel: Sequence[str] = ()
+) -> Any:
     """The notebook with the outputs of a run, in its own folder, with its tape in this mode."""
     from nbclient import NotebookClient
 
@@ -65,8 +70,9 @@ def execute(path: Path, mode: str, extra: Mapping[str, str] | None = None) -> An
         resources={"metadata": {"path": str(path.parent)}},
         store_widget_state=False,
         record_timing=False,
+        extra_arguments=[*KERNEL, *kernel],
     )
-    with environment({"GATHERING_TAPE_MODE": mode, **(extra or {})}):
+    with environment({"GATHERING_TAPE_MODE": mode, **(variables or {})}):
         client.execute()
     return notebook
 
@@ -116,7 +122,7 @@ def demo(path: Path) -> int:
     """Run the notebook live, keep it as a page, run it as a test, and show what came out."""
     started = time.monotonic()
     print(f"running {path.relative_to(ROOT)} against the embedded model ...", flush=True)
-    notebook = execute(path, "live", {"COLUMNS": "160"})
+    notebook = execute(path, "live", kernel=(WIDE_TABLES,))
     page = BUILD / f"{re.sub(r'^[0-9]+_', '', path.stem)}.html"
     _page(notebook, page)
     print(

@@ -39,13 +39,13 @@ make_venv() {
 
 install() {
     if "$venv_python" -m pip --version >/dev/null 2>&1; then
-        "$venv_python" -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+        "$venv_python" -m pip install -qq --disable-pip-version-check --editable ".[$extras]"
     elif command -v uv >/dev/null 2>&1; then
         uv pip install --quiet --python "$venv_python" --editable ".[$extras]"
     else
         "$venv_python" -m ensurepip >/dev/null 2>&1 ||
             fail "$venv has neither pip nor uv: remove it (rm -r $venv) and run make again"
-        "$venv_python" -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+        "$venv_python" -m pip install -qq --disable-pip-version-check --editable ".[$extras]"
     fi
 }
 

@@ -19,7 +19,7 @@ SHAPES = {
     "answer": ["375"],
     "tool-calls": ["calculator", "arguments", "success"],
     "memory": ["user", "content"],
-    "comparison": ["local"],
+    "comparison": ["answered", "tokens"],
 }
 
 pytestmark = pytest.mark.timeout(600)
