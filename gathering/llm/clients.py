@@ -22,6 +22,8 @@ from typing import Any
 
 import httpx
 
+from gathering.llm.keys import is_loopback
+
 __all__ = ["async_transport", "sync_transport"]
 
 #: Idle connections kept for the next call. More make httpx's pool slow: it looks at each of them for each request.
@@ -125,7 +127,8 @@ def _way(scheme: str, host: str) -> _Way:
     """How the host is reached, by the proxies of the environment or the system."""
     proxies = urllib.request.getproxies()
     proxy = proxies.get(scheme) or proxies.get("all") or ""
-    if proxy and urllib.request.proxy_bypass(host):
+    # No proxy is a way to this very machine; the environment need not say so.
+    if proxy and (is_loopback(host) or urllib.request.proxy_bypass(host)):
         proxy = ""
     if proxy and "://" not in proxy:
         proxy = f"http://{proxy}"
