@@ -1,0 +1,236 @@
+"""Running a comparison: many turns at once on an event loop, each by a fork, so that no case sees another.
+
+Owns concurrency, failures and Stop. From a sync cell the turns run on the I/O thread and what they gave is written
+down, scored and shown on the caller's; awaited, all of it runs on the caller's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from gathering.agents import Agent
+from gathering.compare.plan import CasesLike, Plan, Trial, make_cases
+from gathering.compare.result import FIGURES, OWN, Comparison, Outcome
+from gathering.compare.scoring import ScorerLike, make_scorers
+from gathering.compare.subjects import SubjectLike, labelled
+from gathering.core.errors import (
+    BudgetExceededError,
+    ConfigurationError,
+    LiveCallError,
+    StoreError,
+    TapeError,
+)
+from gathering.core.interfaces import IRecorder
+from gathering.core.portal import beat, portal
+
+__all__ = ["Progress", "compare", "compare_async", "last"]
+
+#: Called with how many answers are there and how many there are to be.
+Progress: TypeAlias = Callable[[int, int], None]
+_Hear: TypeAlias = Callable[[Outcome], None]
+
+#: Failures that are not the case's: every other call would meet them, and some must not be shown as a result.
+_ENDS_THE_RUN = (TapeError, LiveCallError, StoreError, BudgetExceededError)
+#: Seconds in which cut calls close their connections before the caller goes on.
+_CLOSING = 2.0
+#: A wait without an end cannot be interrupted on every system (seconds).
+_WAKING = 0.1
+
+_last: Comparison | None = None
+
+
+def last() -> Comparison | None:
+    """The comparison that runs, or ran last: also one that was stopped, with what had been answered."""
+    return _last
+
+
+def compare(
+    cases: CasesLike,
+    models: SubjectLike | Iterable[SubjectLike] = (),
+    *,
+    agents: Iterable[Agent] = (),
+    prompt: str | None = None,
+    repeats: int = 1,
+    scorers: Iterable[ScorerLike] | Mapping[str, ScorerLike] | ScorerLike = (),
+    concurrency: int = 16,
+    params: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    store: IRecorder | None = None,
+) -> Comparison:
+    """What the models answer to the cases, side by side.
+
+    ``cases`` is a text, a list of texts or dicts, or a DataFrame; ``prompt`` is filled from each, as in
+    ``"Classify: {{ text }}"``. ``models`` are ``"provider:model"``, providers or agents; each case is put to an
+    agent as it is now. ``scorers`` are functions of ``(text)`` or ``(reply, case)``. ``concurrency`` calls run at
+    once, with these ``params``. ``progress(done, total)`` is called on this thread.
+
+    An answer that fails is a row that says why. Stop raises ``KeyboardInterrupt`` at once; what had been answered
+    is in ``gathering.compare.last()``. Raises ``ConfigurationError`` for what cannot be asked at all, before
+    anything is sent, and what a tape, the budget or the trace forbids.
+
+    >>> from gathering.testing import ScriptedProvider
+    >>> result = compare(["Say hi."], [ScriptedProvider(["Hi!"], "a"), ScriptedProvider(["Hello!"], "b")])
+    >>> [row["output"] for row in result.rows]
+    ['Hi!', 'Hello!']
+    """
+    run = _prepared(
+        cases,
+        models,
+        agents=agents,
+        prompt=prompt,
+        repeats=repeats,
+        scorers=scorers,
+        concurrency=concurrency,
+        params=params,
+        progress=progress,
+        store=store,
+    )
+    try:
+        run.tell()
+        _beside(run)
+    finally:
+        run.comparison.end()
+    return run.comparison
+
+
+@functools.wraps(compare, assigned=(), updated=())
+async def compare_async(
+    cases: CasesLike, models: SubjectLike | Iterable[SubjectLike] = (), **options: Any
+) -> Comparison:
+    """The same as ``compare``, awaited: everything runs on the running loop, ``progress`` and scorers too."""
+    run = _prepared(cases, models, **options)
+    try:
+        run.tell()
+        await run.ask_all(run.hear)
+    except BaseException:
+        run.comparison.end()
+        raise
+    await asyncio.to_thread(run.comparison.end)
+    return run.comparison
+
+
+@dataclass(slots=True)
+class _Run:
+    """One comparison while it runs."""
+
+    comparison: Comparison
+    subjects: Mapping[str, Agent]
+    concurrency: int
+    params: Mapping[str, Any] = field(default_factory=dict)
+    progress: Progress | None = None
+
+    async def ask_all(self, hear: _Hear) -> None:
+        """Put every trial to its subject, so many at once; ``hear`` gets each outcome as it comes."""
+        trials = self.comparison.plan.trials()
+        waiting = iter(trials)
+
+        async def work() -> None:
+            for trial in waiting:
+                await self._ask(trial, hear)
+
+        tasks = [asyncio.ensure_future(work()) for _ in range(min(self.concurrency, len(trials)))]
+        try:
+            with beat():
+                await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask(self, trial: Trial, hear: _Hear) -> None:
+        agent = self.subjects[trial.subject].fork()
+        outcome = functools.partial(Outcome, trial, agent.trace.store, agent.conversation)
+        try:
+            reply = await agent.ask_async(trial.case.prompt, **self.params)
+        except _ENDS_THE_RUN as error:
+            hear(outcome(error=error, status="error"))
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever one answer fails with is its row, and stops no other
+            hear(outcome(error=error, status="error"))
+        except BaseException:
+            hear(outcome(status="interrupted"))
+            raise
+        else:
+            hear(outcome(reply=reply))
+
+    def hear(self, outcome: Outcome) -> None:
+        """Write an outcome down and say how far it is."""
+        self.comparison.settle(outcome)
+        self.tell()
+
+    def tell(self) -> None:
+        """Say how far it is."""
+        if self.progress is not None:
+            self.progress(self.comparison.done, self.comparison.total)
+
+
+def _prepared(
+    cases: CasesLike,
+    models: SubjectLike | Iterable[SubjectLike] = (),
+    *,
+    agents: Iterable[Agent] = (),
+    prompt: str | None = None,
+    repeats: int = 1,
+    scorers: Iterable[ScorerLike] | Mapping[str, ScorerLike] | ScorerLike = (),
+    concurrency: int = 16,
+    params: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    store: IRecorder | None = None,
+) -> _Run:
+    global _last
+    if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
+        raise ConfigurationError(
+            f"concurrency = {concurrency!r} is not usable: give a whole number of 1 or more"
+        )
+    made = make_cases(cases, prompt)
+    made_scorers = make_scorers(scorers, (*OWN, *FIGURES))
+    subjects = labelled(models, agents, store)
+    _last = Comparison(Plan(made, tuple(subjects), repeats), made_scorers)
+    return _Run(_last, subjects, concurrency, dict(params or {}), progress)
+
+
+def _beside(run: _Run) -> None:
+    """Ask on the I/O thread; outcomes are written down here as they come. Whatever interrupts this, cancels it."""
+    io = portal()
+    if threading.current_thread() is io.thread:
+        raise RuntimeError("the I/O thread cannot wait for itself: await compare_async instead")
+    arrived: deque[Outcome] = deque()
+    news, over = threading.Event(), threading.Event()
+
+    def arrive(outcome: Outcome) -> None:
+        arrived.append(outcome)
+        news.set()
+
+    async def whole() -> None:
+        try:
+            await run.ask_all(arrive)
+        finally:
+            over.set()
+            news.set()
+
+    future = io.submit(whole())
+    try:
+        while not over.is_set():
+            news.wait(_WAKING)
+            news.clear()
+            _take(arrived, run.hear)
+        _take(arrived, run.hear)
+        future.result()
+    except BaseException:
+        if future.cancel():
+            over.wait(_CLOSING)
+        _take(arrived, run.comparison.settle)
+        raise
+
+
+def _take(arrived: deque[Outcome], hear: _Hear) -> None:
+    # An outcome goes only when it has been written down: Stop may come between any two steps.
+    while arrived:
+        hear(arrived[0])
+        arrived.popleft()
