@@ -17,7 +17,7 @@ from gathering.core.session import new_id
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["WindowMemory"]
+__all__ = ["WindowMemory", "readable"]
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class WindowMemory(IMemory):
             "memory_id": kept.memory_id,
             "agent": self.agent,
             "kind": kept.message["role"],
-            "content": _readable(kept.message),
+            "content": readable(kept.message),
             "tokens": self._tokens(kept),
             "in_context": in_context,
             "created_at": kept.created_at,
@@ -109,7 +109,7 @@ class WindowMemory(IMemory):
 
     def _tokens(self, kept: _Kept) -> int:
         if kept.tokens is None:
-            text = _readable(kept.message)
+            text = readable(kept.message)
             kept.tokens = int(self.count_tokens(text)) if self.count_tokens else len(text) // 4 + 1
         return kept.tokens
 
@@ -123,11 +123,11 @@ class WindowMemory(IMemory):
         return f"WindowMemory({len(self._kept)} messages, {inside} in context)"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        rows = [(str(k.message["role"]), _readable(k.message)) for k in self._kept]
+        rows = [(str(k.message["role"]), readable(k.message)) for k in self._kept]
         return display.card(repr(self), rows)
 
 
-def _readable(message: MessageDict) -> str:
+def readable(message: MessageDict) -> str:
     """The message's text; a call without text is shown as the calls it makes."""
     text = str(message.get("content") or "")
     calls = ", ".join(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gathering.agents.memory import readable
 from gathering.core import display
 from gathering.core.interfaces import ICompetency, IPersonalityBlock
 from gathering.core.messages import MessageDict, ToolSpec
@@ -73,16 +74,11 @@ class Explanation:
         return [Part(source, "system", text, int(count(text))) for source, text in parts]
 
     def _rest(self, count: Callable[[str], int]) -> list[Part]:
-        rest = [m for m in self.messages if m["role"] != "system"]
-        last = len(rest) - 1
+        rest = [(str(m["role"]), readable(m)) for m in self.messages if m["role"] != "system"]
+        sources = ["memory"] * (len(rest) - 1) + ["message"]
         return [
-            Part(
-                "message" if i == last else "memory",
-                str(m["role"]),
-                str(m["content"]),
-                int(count(str(m["content"]))),
-            )
-            for i, m in enumerate(rest)
+            Part(source, role, text, int(count(text)))
+            for source, (role, text) in zip(sources, rest, strict=True)
         ]
 
     def _tools(self, count: Callable[[str], int]) -> list[Part]:
