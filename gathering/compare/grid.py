@@ -171,9 +171,16 @@ def _figures(row: Mapping[str, Any], scorers: Sequence[str]) -> str:
         )
         parts.append(f"{read} + {written} tokens")
     if row["cost_usd"] is not None:
-        parts.append(f"{row['cost_usd']:.4f} USD")  # two dollar signs would be set as a formula
+        parts.append(_cost(row["cost_usd"]))
     parts += [f"{name}: {_score(row[name])}" for name in scorers if row[name] is not None]
     return " \u00b7 ".join(parts)
+
+
+def _cost(dollars: float) -> str:
+    # In words: two dollar signs in one output would be set as a formula.
+    if not dollars:
+        return "0 USD"
+    return f"{dollars:.4f} USD" if dollars >= 0.0001 else "<0.0001 USD"
 
 
 def _score(value: Any) -> str:

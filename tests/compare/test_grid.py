@@ -59,6 +59,15 @@ def test_the_plain_form_reads_like_a_list() -> None:
     assert repr(shown) == "Comparison(1 case x 3 models: 2 answered, 1 failed)"
 
 
+@pytest.mark.parametrize(
+    ("cost", "said"),
+    [(0, "0 USD"), (0.00001, "<0.0001 USD"), (1.5, "1.5000 USD"), (None, "20 tokens \u00b7 len: 8")],
+)
+def test_a_cost_is_said_in_dollars_and_an_unknown_one_not_at_all(cost: float | None, said: str) -> None:
+    """Nothing is rounded to free, and unknown is not 0."""
+    assert said in str(comparison([FULL | {"cost_usd": cost}]))
+
+
 def test_repeats_and_what_is_still_to_come_are_shown() -> None:
     """While it runs, and after it was stopped."""
     shown = comparison([FULL, {}, {"status": "interrupted"}, {"status": "ok", "output": ""}], repeats=2)
