@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
@@ -25,3 +26,11 @@ _SETTINGS = {f"GATHERING_{name.upper()}" for name in config.SETTINGS} - {
     "GATHERING_STORE",
     "GATHERING_LOCAL_MODEL",
 }
+
+
+def pytest_sessionfinish() -> None:
+    """A parallel worker ends without its exit handlers, so what it measured is written here."""
+    coverage = sys.modules.get("coverage")
+    measuring = coverage.Coverage.current() if coverage else None
+    if measuring and "PYTEST_XDIST_WORKER" in os.environ:
+        measuring.save()

@@ -43,6 +43,9 @@ KERNEL_IS_IDLE = """() => {
     return !!session?.isReady && session?.session?.kernel?.status === 'idle';
 }"""
 
+HEIGHT_OF_ALL_CELLS = """() => [...document.querySelectorAll('.jp-Notebook .jp-Cell')]
+    .reduce((height, cell) => height + cell.offsetHeight + 10, 0)"""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything in this folder needs a browser, and time to start one."""
@@ -95,10 +98,10 @@ class NotebookPage:
     def shot(self, name: str) -> Path:
         """A picture of the whole notebook."""
         SHOTS.mkdir(parents=True, exist_ok=True)
-        height = self.page.evaluate(
-            "() => document.querySelector('.jp-WindowedPanel-inner')?.scrollHeight ?? 900"
-        )
-        self.page.set_viewport_size({"width": 1280, "height": min(12_000, int(height) + 140)})
+        self.page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
+        height = self.page.evaluate(HEIGHT_OF_ALL_CELLS)
+        self.page.set_viewport_size({"width": 1100, "height": min(12_000, int(height) + 200)})
+        self.page.locator(".jp-Notebook .jp-Cell").first.scroll_into_view_if_needed()
         self.page.screenshot(path=SHOTS / f"{name}.png")
         return SHOTS / f"{name}.png"
 
