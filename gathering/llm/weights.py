@@ -117,7 +117,8 @@ class ProgressLine:
         """Show ``done`` of ``total`` bytes."""
         percent = min(100, done * 100 // max(total, 1))
         over = done >= total
-        if percent == self._shown or not (over or self.out.isatty()):
+        # Unpacking counts again what was counted as it arrived: the line never goes back.
+        if percent <= self._shown or not (over or self.out.isatty()):
             return
         self._shown = percent
         line = f"weights of {SMOLLM2.model}: {done / 1e6:.0f} of {total / 1e6:.0f} MB ({percent} %)"
