@@ -81,7 +81,7 @@ def user(text: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def provider(local_weights: Path) -> LocalProvider:
     """The embedded model."""
-    return LocalProvider()
+    return LocalProvider("local", {"model": "smollm2"})
 
 
 @pytest.fixture(scope="module", autouse=True)
