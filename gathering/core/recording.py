@@ -152,7 +152,7 @@ class CallRecord:
     def settle(self, completion: Completion, cost: float | None) -> Message:
         """Put the call as ``ok`` with its answer; the answer's message."""
         message = completion.message()
-        row = {
+        row: dict[str, Any] = {
             "model": completion.model or self.model,
             "source": completion.source,
             "attempts": completion.attempts,

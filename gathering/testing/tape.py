@@ -78,6 +78,9 @@ class Tape:
         if self.mode in ("auto", "replay"):
             for entry in self.file.read():
                 self._entries[key_of(entry.request)].append(entry)
+            for entries in self._entries.values():
+                # Side by side, equal requests end in any order: what counts is the order they were asked in.
+                entries.sort(key=lambda entry: int(entry.body.get("ordinal", 0)))
 
     @property
     def path(self) -> str:
@@ -123,24 +126,23 @@ class Tape:
         """The provider behind this tape."""
         return TapedProvider(provider, self)
 
-    def find(self, request: Request) -> Played | None:
-        """The recording that answers this request, each one once; None if a live call is to be made and recorded.
+    def find(self, request: Request) -> tuple[int, Played | None]:
+        """The request's number among equal ones and its recording, each one given once.
 
-        Raises ``MissingRecordingError`` when there is none and none may be made.
+        No recording means that a live call is to be made and recorded under that number. Raises
+        ``MissingRecordingError`` when none may be made.
         """
-        if self.mode == "record":
-            return None
         key = key_of(request)
         with self._lock:
             number = self._asked[key]
             self._asked[key] += 1
             entries = self._entries.get(key, [])
-            if number < len(entries):
+            if self.mode != "record" and number < len(entries):
                 self.played += 1
-                return self._load(entries[number])
+                return number, self._load(entries[number])
         forbidden = session.live_calls_forbidden()
-        if self.mode == "auto" and forbidden is None:
-            return None
+        if self.mode == "record" or (self.mode == "auto" and forbidden is None):
+            return number, None
         raise MissingRecordingError(self._missing(request, number, len(entries)))
 
     def _load(self, entry: Entry) -> Played:
@@ -152,16 +154,15 @@ class Tape:
                 f"{_prompt(entry.request)!r}): record it again with mode='record'"
             ) from err
 
-    def keep(self, request: Request, body: dict[str, Any]) -> None:
-        """Write one exchange that was made live."""
+    def keep(self, request: Request, number: int, body: dict[str, Any]) -> None:
+        """Write one exchange that was made live, under the number ``find`` gave its request."""
         with self._lock:
             if self._fresh:
                 self.file.start_anew()
                 self._fresh = False
-            entries = self._entries[key_of(request)]
-            entry = Entry(request, {"ordinal": len(entries), **body})
+            entry = Entry(request, {"ordinal": number, **body})
             self.file.append(entry)
-            entries.append(entry)
+            self._entries[key_of(request)].append(entry)
             self.recorded += 1
 
     def _missing(self, request: Request, number: int, known: int) -> str:
@@ -224,11 +225,11 @@ class TapedProvider(ILLMProvider):
     ) -> Completion:
         """The recorded answer, or the provider's own, which is recorded."""
         request = self._request(messages, tools, params)
-        played = self.tape.find(request)
+        number, played = self.tape.find(request)
         if played is not None:
             time.sleep(self._pause(0, played.latency_ms))
             return _answer(played)
-        with _Take(self.tape, request) as take:
+        with _Take(self.tape, request, number) as take:
             answer = as_completion(self.provider.complete(messages, tools, **params))
             take.keep(answer)
         return answer
@@ -238,11 +239,11 @@ class TapedProvider(ILLMProvider):
     ) -> Completion:
         """The same, awaited."""
         request = self._request(messages, tools, params)
-        played = self.tape.find(request)
+        number, played = self.tape.find(request)
         if played is not None:
             await asyncio.sleep(self._pause(0, played.latency_ms))
             return _answer(played)
-        with _Take(self.tape, request) as take:
+        with _Take(self.tape, request, number) as take:
             answer = as_completion(await self.provider.complete_async(messages, tools, **params))
             take.keep(answer)
         return answer
@@ -254,24 +255,24 @@ class TapedProvider(ILLMProvider):
         request = self._request(messages, tools, params)
 
         def sync() -> Generator[Batch, None, None]:
-            played = self.tape.find(request)
+            number, played = self.tape.find(request)
             if played is not None:
                 for pause, batch in self._replay(played):
                     time.sleep(pause)
                     yield batch
                 return
-            with _Take(self.tape, request) as take:
+            with _Take(self.tape, request, number) as take:
                 for batch in batches_of(self._live_stream(messages, tools, params)):
                     yield take.heard(batch)
 
         async def asynchronous() -> AsyncGenerator[Batch, None]:
-            played = self.tape.find(request)
+            number, played = self.tape.find(request)
             if played is not None:
                 for pause, batch in self._replay(played):
                     await asyncio.sleep(pause)
                     yield batch
                 return
-            with _Take(self.tape, request) as take:
+            with _Take(self.tape, request, number) as take:
                 async for batch in batches_of_async(self._live_stream(messages, tools, params)):
                     yield take.heard(batch)
 
@@ -328,8 +329,8 @@ def _answer(played: Played) -> Completion:
 class _Take:
     """One live exchange while it is recorded: kept when it ends with an answer or a failure of the other side."""
 
-    def __init__(self, tape: Tape, request: Request) -> None:
-        self.tape, self.request = tape, request
+    def __init__(self, tape: Tape, request: Request, number: int) -> None:
+        self.tape, self.request, self.number = tape, request, number
         self.started_at, self._begun = time.time(), time.perf_counter()
         self.batches: list[list[Any]] = []
         self._first: float | None = None
@@ -367,7 +368,7 @@ class _Take:
         }
         self._kept = True
         stream = {"stream": self.batches} if self.batches else {}
-        self.tape.keep(self.request, {**timing, **stream, **outcome})
+        self.tape.keep(self.request, self.number, {**timing, **stream, **outcome})
 
     def _now(self) -> float:
         return (time.perf_counter() - self._begun) * 1000

@@ -381,3 +381,37 @@ def test_keys_are_masked_and_the_recording_is_still_found() -> None:
     assert secret not in content
     assert "hunter2" not in content
     assert replay(messages, **params).content == "never show ***"
+
+
+def test_answers_of_equal_requests_keep_the_order_of_asking(tmp_path: Path) -> None:
+    """Asked side by side, the last question may be answered first: a replay gives each its own answer."""
+
+    class LastFirst(ILLMProvider):
+        """Answers in the reverse order of asking."""
+
+        def __init__(self) -> None:
+            super().__init__("reverse", {"model": "r"})
+            self.waiting: list[asyncio.Event] = []
+
+        def complete(self, messages: Any, tools: Any = None, **params: Any) -> Any:
+            raise AssertionError("only awaited calls are made here")
+
+        async def complete_async(self, messages: Any, tools: Any = None, **params: Any) -> Any:
+            number, mine = len(self.waiting), asyncio.Event()
+            self.waiting.append(mine)
+            if number == 3:
+                mine.set()
+            await mine.wait()
+            if number:
+                self.waiting[number - 1].set()
+            return f"answer {number}"
+
+    async def ask_four(mode: str) -> list[str]:
+        with tape(tmp_path / "t.jsonl", mode=mode) as put_in:
+            provider = put_in.wrap(LastFirst())
+            asked = [provider.complete_async([{"role": "user", "content": "Hi"}]) for _ in range(4)]
+            return [answer["content"] for answer in await asyncio.gather(*asked)]
+
+    recorded = asyncio.run(ask_four("record"))
+    assert recorded == [f"answer {i}" for i in range(4)]
+    assert asyncio.run(ask_four("replay")) == recorded
