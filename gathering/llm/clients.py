@@ -118,8 +118,11 @@ def _forget_closed(process: _Process) -> None:
 
 @atexit.register
 def _abandon_all() -> None:
-    for own in _process.loops.values():
-        own.abandon()
+    if _process.pid == os.getpid():
+        for own in _process.loops.values():
+            own.abandon()
+        for transport in _process.sync.values():
+            transport.close()
 
 
 @functools.lru_cache(maxsize=256)

@@ -40,6 +40,7 @@ __all__ = [
     "Sleep",
     "StreamReader",
     "course",
+    "forget_frames",
 ]
 
 #: A wait the service asks for is honoured up to this many seconds; a longer one is the caller's decision.
@@ -52,6 +53,7 @@ class StreamReader(Protocol):
     """Bytes in, events out: what a dialect reads a stream with."""
 
     ended: bool
+    failure: ProviderError | None
 
     @property
     def partial(self) -> str:
@@ -62,7 +64,7 @@ class StreamReader(Protocol):
         """Whether nothing of the answer is missing."""
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events these bytes complete."""
+        """The events these bytes complete; an error behind them is in ``failure``, one before any is raised."""
 
     def finish(self) -> list[Event]:
         """The last events, with ``Done``; raises ``IncompleteStreamError``."""
@@ -170,7 +172,8 @@ def course(request: Request) -> Course:
             return
         except _Failed as failed:
             fault = failed.fault
-            error = request.signed(fault.error)
+            error = request.signed(fault.error.with_traceback(None))
+            forget_frames(failed.__cause__)
             error.partial = error.partial or run.partial
             if fault.drop in body and request.max_retries and not run.shown:
                 _leave_out(body, fault, error)
@@ -179,6 +182,15 @@ def course(request: Request) -> Course:
             if wait is None:
                 raise error from failed.__cause__
         yield Sleep(wait)
+
+
+def forget_frames(err: BaseException | None) -> None:
+    """Drop the frames of an inner error and its causes: they tell nothing, and their variables may hold the key."""
+    seen: set[int] = set()
+    while err is not None and id(err) not in seen:
+        seen.add(id(err))
+        err.__traceback__ = None
+        err = err.__cause__ or err.__context__
 
 
 class _Failed(Exception):
@@ -240,6 +252,8 @@ class _Attempt:
             if events and not only_whole:
                 self.shown = True
                 yield events
+            if reader.failure is not None:
+                raise reader.failure
             if reader.ended:
                 yield DRAIN
                 break

@@ -316,7 +316,7 @@ def _field_to_drop(said: ServerError, status: int) -> str:
     unsupported = (
         said.code in ("unsupported_parameter", "unsupported_value") or "extra_forbidden" in said.everything
     )
-    field = said.param.split(".")[0]
+    field = re.split(r"\W", said.param)[0]
     return (
         field if unsupported and status in (400, 422) and field not in ("model", "messages", "tools") else ""
     )

@@ -154,7 +154,8 @@ def parse_response(body: Any, model: str = "", *, style: ChatStyle = ChatStyle()
     choice = choices[0] if choices else {}
     if (error := error_in_body(body) or error_in_body(choice)) is not None:
         raise error
-    message = choice.get("message") or {}
+    message = choice.get("message")
+    message = message if isinstance(message, Mapping) else {}
     text, thinking = split_content(message.get("content"))
     calls, extras = _calls(message.get("tool_calls") or _old_call(message))
     refusal = message.get("refusal") or None

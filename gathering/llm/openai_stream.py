@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from gathering.core.errors import IncompleteStreamError, MalformedResponseError
+from gathering.core.errors import IncompleteStreamError, MalformedResponseError, ProviderError
 from gathering.core.events import Done, Event, TextDelta, ThinkingDelta, ToolCallDelta, UsageUpdate
 from gathering.core.messages import Completion, ToolCall, Usage
 from gathering.llm.faults import error_in_body
@@ -45,6 +45,7 @@ class ChatStream:
 
     def __init__(self, model: str = "", style: ChatStyle = ChatStyle()) -> None:  # noqa: B008 - frozen
         self.ended = False  #: the end mark was read; nothing that follows matters
+        self.failure: ProviderError | None = None  #: an error that came behind the last events
         self._sse = SSEReader()
         self._asked, self._style = model, style
         self._text: list[str] = []
@@ -70,16 +71,28 @@ class ChatStream:
         return self.ended or self._finish is not None
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events that end within these bytes. Raises the typed error a chunk holds."""
+        """The events that end within these bytes. Raises the typed error a chunk holds.
+
+        Events that came before it in the same bytes are given first: the error is in ``failure`` then.
+        """
+        if self.failure is not None:
+            raise self.failure
         events: list[Event] = []
-        for name, text in self._sse.feed(data):
-            if self.ended:
-                break
-            self._take(name, text, events)
+        try:
+            for name, text in self._sse.feed(data):
+                if self.ended:
+                    break
+                self._take(name, text, events)
+        except ProviderError as error:
+            if not events:
+                raise
+            self.failure = error
         return events
 
     def finish(self) -> list[Event]:
         """What is left, and ``Done``. Raises ``IncompleteStreamError`` with the partial text if the end mark is missing."""
+        if self.failure is not None:
+            raise self.failure
         events: list[Event] = []
         if not self.ended:
             for name, text in self._sse.flush():

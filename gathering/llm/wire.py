@@ -20,7 +20,7 @@ from gathering.core.errors import ProviderConnectionError, ProviderTimeoutError
 from gathering.core.portal import beat
 from gathering.core.stream import Batch
 from gathering.llm.clients import async_transport, sync_transport
-from gathering.llm.exchange import DRAIN, NEXT, Broken, Command, Course, Head, Send, Sleep
+from gathering.llm.exchange import DRAIN, NEXT, Broken, Command, Course, Head, Send, Sleep, forget_frames
 
 __all__ = ["Fetched", "Headers", "Line", "fetch", "pump", "pump_async"]
 
@@ -60,7 +60,7 @@ class Line:
         kind = _kind(err)
         if kind is None:
             raise err
-        _forget_frames(err)
+        forget_frames(err)
         host = f"{self.url.scheme}://{self.url.netloc.decode('ascii')}"
         reason = str(err) or type(err).__name__
         if kind == "silence":
@@ -84,7 +84,9 @@ class Line:
 
 def pump(course: Course, line: Line) -> Generator[Batch, None, None]:
     """Run a course on this thread; its batches for the caller."""
-    wire, result = _Wire(line), None
+    wire = _Wire(line)
+    item: Any = None
+    result: Any = None
     try:
         while True:
             try:
@@ -95,15 +97,18 @@ def pump(course: Course, line: Line) -> Generator[Batch, None, None]:
                 result = None
                 yield item
             else:
-                result = wire.do(item)  # type: ignore[arg-type]  # a list was handled above
+                result = wire.do(item)
     finally:
+        item = result = None  # an answer may echo the key: no traceback shows it
         wire.close()
         course.close()
 
 
 async def pump_async(course: Course, line: Line) -> AsyncGenerator[Batch, None]:
     """Run a course on the running loop; its batches for the caller."""
-    wire, result = _AsyncWire(line), None
+    wire = _AsyncWire(line)
+    item: Any = None
+    result: Any = None
     try:
         with beat():
             while True:
@@ -115,8 +120,9 @@ async def pump_async(course: Course, line: Line) -> AsyncGenerator[Batch, None]:
                     result = None
                     yield item
                 else:
-                    result = await wire.do(item)  # type: ignore[arg-type]  # a list was handled above
+                    result = await wire.do(item)
     finally:
+        item = result = None  # an answer may echo the key: no traceback shows it
         await wire.close()
         course.close()
 
@@ -255,15 +261,6 @@ def _kind(err: Exception) -> str | None:
     if names & {"TimeoutException", "TimeoutError"}:
         return "silence"
     return "refused" if names & {"ConnectError", "ProxyError", "ClientConnectorError"} else "broken"
-
-
-def _forget_frames(err: BaseException | None) -> None:
-    """Drop the frames of the transport's errors: they tell nothing, and their variables hold the headers."""
-    seen: set[int] = set()
-    while err is not None and id(err) not in seen:
-        seen.add(id(err))
-        err.__traceback__ = None
-        err = err.__cause__ or err.__context__
 
 
 @dataclass(frozen=True, slots=True)
