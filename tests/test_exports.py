@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import doctest
 import importlib
 import importlib.resources
@@ -78,6 +79,8 @@ def test_docstring_examples_run(name: str, monkeypatch: pytest.MonkeyPatch) -> N
     """The examples in docstrings give what they print."""
     monkeypatch.setenv("GATHERING_STORE", ":memory:")
     module = importlib.import_module(name)
+    # An example's value becomes the builtin "_", which a shell of a later test would not touch.
+    monkeypatch.setattr(builtins, "_", None, raising=False)
     outcome = doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     assert outcome.failed == 0
 
