@@ -12,7 +12,7 @@ import contextlib
 import os
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 __all__ = ["Portal", "beat", "portal"]
 
@@ -42,14 +42,11 @@ class Portal:
         if threading.current_thread() is self.thread:
             coroutine.close()
             raise RuntimeError("the I/O thread cannot wait for itself: await the async form instead")
-        ended = threading.Event()
-        future = self.submit(_announce(coroutine, ended))
+        job = _Job(coroutine)
         try:
-            return future.result()
+            return self.submit(job.run()).result()
         except BaseException:
-            # The work is told to stop and given a moment to close its connection before the caller goes on.
-            if future.cancel():
-                ended.wait(timeout=2)
+            job.stop(self.loop)
             raise
 
     def iterate(self, source: AsyncIterator[T]) -> Iterator[T]:
@@ -68,11 +65,31 @@ class Portal:
                 self.run(_finish(close))
 
 
-async def _announce(coroutine: Coroutine[Any, Any, T], ended: threading.Event) -> T:
-    try:
-        return await coroutine
-    finally:
-        ended.set()
+class _Job(Generic[T]):
+    """Work that can be stopped at any moment: before it began, while it runs, and while it was being handed over."""
+
+    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
+        self.work = work
+        self.task: asyncio.Task[Any] | None = None
+        self.stopped = False
+        self.ended = threading.Event()
+
+    async def run(self) -> T:
+        self.task = asyncio.current_task()
+        try:
+            if self.stopped:
+                self.work.close()
+                raise asyncio.CancelledError
+            return await self.work
+        finally:
+            self.ended.set()
+
+    def stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Cancel the work and give it a moment to close its connection, before its caller goes on."""
+        self.stopped = True
+        if self.task is not None and not self.ended.is_set():
+            loop.call_soon_threadsafe(self.task.cancel)
+            self.ended.wait(timeout=2)
 
 
 async def _finish(close: Any) -> None:
