@@ -11,7 +11,7 @@ QUICK_TESTS := tests/test_layers.py tests/test_exports.py tests/test_house.py te
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test check format docs bench notebooks weights clean
+.PHONY: help demo lab test check format docs bench notebooks outputs weights clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench: $(READY) ## measure against raw httpx, side by side
 
 notebooks: weights ## record the tapes again and write the notebooks' outputs from them
 	@$(PY) scripts/notebooks.py record notebooks/*.ipynb
+
+outputs: $(READY) ## write the notebooks' outputs again from the tapes that are there (asks no model)
+	@$(PY) scripts/notebooks.py outputs notebooks/*.ipynb
 
 clean: ## remove what the other targets made, except .venv/
 	@rm -rf build dist htmlcov docs/notebooks .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,6 +4,7 @@ Usage: notebooks.py demo NOTEBOOK             live run, page, strict test, and w
        notebooks.py live NOTEBOOK [TO]        live run against the embedded model, written to TO
        notebooks.py strict NOTEBOOK...        the committed outputs against a run from the tape
        notebooks.py record NOTEBOOK...        new tape, new outputs
+       notebooks.py outputs NOTEBOOK...       new outputs from the tape that is there
 
 Owns no notebook's content; it finds outputs by the cell tags ``answer``, ``tool-calls``, ``memory``, ``comparison``.
 """
@@ -152,6 +153,11 @@ def live(path: Path, to: Path | None) -> int:
 def record(path: Path) -> int:
     """Record the notebook's tape live, then write the outputs that a run from the tape gives."""
     execute(path, "record", AS_UNDER_TEST)
+    return outputs(path)
+
+
+def outputs(path: Path) -> int:
+    """Write the outputs that a run from the tape gives, and run the notebook as a test."""
     notebook = execute(path, "replay", {**AS_UNDER_TEST, "GATHERING_LIVE": "never"})
     notebook.metadata = nbformat.from_dict(_lasting(notebook.metadata))
     nbformat.validate(notebook)
@@ -186,6 +192,8 @@ def main(arguments: list[str]) -> int:
             return max(check(Path(p).resolve()) for p in paths)
         case ["record", *paths] if paths:
             return max(record(Path(p).resolve()) for p in paths)
+        case ["outputs", *paths] if paths:
+            return max(outputs(Path(p).resolve()) for p in paths)
     print(__doc__, file=sys.stderr)
     return 2
 
