@@ -36,7 +36,13 @@ class Magic:
             name = request.subcommand.name
             return Note(preformatted(help_text(None if name == "help" else name)))
         context = self._context(request)
-        result = COMMANDS[request.subcommand.name](context)
+        try:
+            result = COMMANDS[request.subcommand.name](context)
+        except KeyboardInterrupt as stop:
+            # Still a KeyboardInterrupt, so that "run all" ends here; where in a socket it struck helps nobody.
+            if not GatheringError.show_full_traceback:
+                stop._render_traceback_ = lambda: ["KeyboardInterrupt: stopped"]  # type: ignore[attr-defined]
+            raise
         if isinstance(result, Reply):
             self._shown.append(result)
         context.keep(result)
