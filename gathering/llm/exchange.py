@@ -207,7 +207,7 @@ class _Attempt:
     def __init__(self, request: Request, number: int) -> None:
         self.request, self.number = request, number
         self.shown = False  # the caller has seen an event: this call must not be sent again
-        self.request_id: str | None = None
+        self.head = Head(0, {})
         self.reader: StreamReader | None = None
 
     @property
@@ -220,7 +220,7 @@ class _Attempt:
         head = yield Send(_encoded(body))
         if isinstance(head, Broken):
             raise _Failed(Fault(head.error, head.retry)) from head.error.__cause__
-        self.request_id = request_id(head.headers)
+        self.head = head
         try:
             if 200 <= head.status < 300:
                 yield from self._answer(head)
@@ -228,7 +228,7 @@ class _Attempt:
                 text = yield from _read_all(b"", ERROR_BYTES)
                 raise _Failed(fault_of_answer(head.status, head.headers, text))
         except ProviderError as error:
-            error.request_id = error.request_id or self.request_id
+            error.request_id = error.request_id or request_id(self.head.headers)
             raise _Failed(fault_of_error(error)) from error.__cause__
 
     def _answer(self, head: Head) -> Course:

@@ -11,7 +11,6 @@ import asyncio
 import functools
 import json
 import os
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, ClassVar
@@ -33,7 +32,7 @@ from gathering.core.session import refuse_live_call
 from gathering.core.stream import Batch, TextStream
 from gathering.llm.exchange import Course, Dialect, Request, course
 from gathering.llm.faults import fault_of_answer
-from gathering.llm.keys import Secret, find_key, is_loopback, key_hint, scrub, shown_url
+from gathering.llm.keys import Secret, carries_key, find_key, is_loopback, key_hint, scrub, shown_url
 from gathering.llm.wire import Fetched, Headers, Line, fetch, pump, pump_async
 
 __all__ = ["HTTPProvider"]
@@ -56,7 +55,6 @@ PARAMETERS = (
     "frequency_penalty",
     "presence_penalty",
 )
-_CARRIES_A_KEY = re.compile("auth|key|token|cookie|secret")
 OPTIONS = ("model", "api_key", "base_url", "api", "timeout", "max_retries", "headers", "context", "params")
 
 
@@ -243,7 +241,7 @@ class HTTPProvider(ILLMProvider):
         headers = self.config.get("headers", {})
         return [
             *([key.reveal()] if key else []),
-            *(v for k, v in headers.items() if _CARRIES_A_KEY.search(k)),
+            *(v for k, v in headers.items() if carries_key(k)),
         ]
 
     @classmethod

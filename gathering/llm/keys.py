@@ -6,6 +6,7 @@ A key is found in the provider's configuration, in the environment, in the syste
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 import re
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 from gathering.core.errors import AuthenticationError, ConfigurationError
 from gathering.core.session import under_test
 
-__all__ = ["Secret", "find_key", "is_loopback", "key_hint", "scrub", "shown_url"]
+__all__ = ["Secret", "carries_key", "find_key", "is_loopback", "key_hint", "scrub", "shown_url"]
 
 #: The service name under which the keyring keeps keys; the user name is the variable's name.
 KEYRING_SERVICE = "gathering"
@@ -65,6 +66,10 @@ class Secret:
         """Nothing of the text."""
         return "..."
 
+    def __deepcopy__(self, memo: Any) -> Secret:
+        """Itself: a copy in this process keeps the text."""
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled without the text: whoever unpickles it finds the key anew."""
         return Secret, ("",)
@@ -93,6 +98,16 @@ def key_hint(variable: str) -> str:
     return f"set the environment variable {variable}" if variable else "give api_key=..."
 
 
+def carries_key(header: str) -> bool:
+    """Whether a header of this name may hold a key.
+
+    >>> carries_key("x-api-key"), carries_key("x-title")
+    (True, False)
+    """
+    return re.search("auth|key|token|cookie|secret", header, re.IGNORECASE) is not None
+
+
+@functools.lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether the host is this very machine."""
     if host == "localhost" or host.endswith(".localhost"):

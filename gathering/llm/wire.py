@@ -21,6 +21,7 @@ from gathering.core.portal import beat
 from gathering.core.stream import Batch
 from gathering.llm.clients import async_transport, sync_transport
 from gathering.llm.exchange import DRAIN, NEXT, Broken, Command, Course, Head, Send, Sleep, forget_frames
+from gathering.llm.keys import carries_key
 
 __all__ = ["Fetched", "Headers", "Line", "fetch", "pump", "pump_async"]
 
@@ -34,6 +35,14 @@ class Headers(dict[str, str]):
     def __repr__(self) -> str:
         """The names."""
         return f"Headers({', '.join(self)})"
+
+    def __deepcopy__(self, memo: Any) -> Headers:
+        """The same headers: a copy in this process keeps the key."""
+        return Headers(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled without what may hold a key."""
+        return Headers, ({k: v for k, v in self.items() if not carries_key(k)},)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +59,17 @@ class Line:
 
     def request(self, body: bytes | None) -> httpx.Request:
         """The request as httpx sends it."""
+        # Built from its parts: completing and decoding headers would cost a tenth of a call.
+        content = body or b""
         timeout = {"connect": self.connect, "read": self.read, "write": self.read, "pool": None}
-        return httpx.Request(
-            self.method, self.url, headers=self.headers, content=body, extensions={"timeout": timeout}
+        request = httpx.Request(
+            self.method, self.url, stream=httpx.ByteStream(content), extensions={"timeout": timeout}
         )
+        raw = [(b"host", self.url.netloc), (b"content-length", b"%d" % len(content))]
+        raw += [(name.encode("ascii"), value.encode("latin-1")) for name, value in self.headers.items()]
+        request.headers = httpx.Headers(raw, encoding="latin-1")
+        request.read()
+        return request
 
     def broken(self, err: Exception) -> Broken:
         """What a transport's error means. Raises anything that is no transport's error."""
@@ -160,7 +176,7 @@ class _Wire:
 
     def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
         # Straight from the transport where nothing is to be decoded: a client's reader costs a call for each piece.
-        return response.iter_bytes() if "content-encoding" in response.headers else iter(response.stream)  # type: ignore[arg-type]
+        return response.iter_bytes() if _is_encoded(response) else iter(response.stream)  # type: ignore[arg-type]
 
     def _drain(self) -> None:
         assert self.response is not None
@@ -216,7 +232,7 @@ class _AsyncWire:
         return None
 
     def _pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
-        return response.aiter_bytes() if "content-encoding" in response.headers else aiter(response.stream)  # type: ignore[arg-type]
+        return response.aiter_bytes() if _is_encoded(response) else aiter(response.stream)  # type: ignore[arg-type]
 
     async def _drain(self) -> None:
         with contextlib.suppress(httpx.HTTPError, OSError):
@@ -239,8 +255,13 @@ async def _nothing() -> AsyncGenerator[bytes, None]:
         yield piece
 
 
+def _is_encoded(response: httpx.Response) -> bool:
+    return any(name.lower() == b"content-encoding" for name, _ in response.headers.raw)
+
+
 def _head(response: httpx.Response) -> Head:
-    return Head(response.status_code, response.headers)
+    headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in response.headers.raw}
+    return Head(response.status_code, headers)
 
 
 def _kind(err: Exception) -> str | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gzip
 import json
+import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import traceback
@@ -576,6 +579,27 @@ def test_no_repr_shows_the_key(service: Service) -> None:
     shown = f"{p!r} {p} {vars(p)} {p.config} {call!r}"
     assert KEY not in shown
     assert "hunter2" not in shown
+
+
+def test_no_pickle_holds_the_key(service: Service) -> None:
+    """Whoever unpickles the provider finds the key anew; a copy in the same process keeps it."""
+    headers = {"x-api-key": "hunter2", "x-title": "t"}
+    p = gathering.provider("openai:m", base_url=service.url, api_key=KEY, headers=headers)
+    frozen = pickle.dumps(p)
+    assert KEY.encode() not in frozen
+    assert b"hunter2" not in frozen
+    assert pickle.loads(frozen).complete(ASK)["content"] == "Hello!"
+    assert service.received[0].headers["x-title"] == "t"
+    copy.deepcopy(p).complete(ASK)
+    assert service.received[1].headers["authorization"] == f"Bearer {KEY}"
+    assert service.received[1].headers["x-api-key"] == "hunter2"
+
+
+def test_no_log_holds_the_key(service: Service, call: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Not even with every library's logging switched on."""
+    caplog.set_level(logging.DEBUG)
+    call(provider(service))
+    assert KEY not in caplog.text
 
 
 def test_without_a_key_nothing_is_sent(service: Service) -> None:

@@ -107,7 +107,7 @@ ASK = [{"role": "user", "content": "?"}]
 def test_a_recording_to_a_sync_caller(recorded: dict[str, Any], service: Service, size: int | None) -> None:
     """The answer or the error is the one recorded, however the network cuts it."""
     if size == 1 and len(recorded["body"]) > 20_000:
-        pytest.skip("long bodies are cut to single bytes where no socket is needed")
+        size = 50  # single bytes of long bodies are for the test without a socket
     provider = play(service, recorded, size)
     stream = provider.stream(ASK)
     if recorded["name"] in ERRORS:

@@ -1,0 +1,103 @@
+"""A fake chat-completions service on the loopback, for the benchmarks: precomputed bytes, next to no work per request.
+
+Runs in a process of its own (``python benchmarks/server.py``), prints its port and serves until its standard input
+closes. The model's name says what comes back: ``text`` a short answer, ``slow`` the same after 200 ms, and a request
+with ``"stream": true`` a stream of 2,000 chunks. Owns no measurement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+__all__ = ["CHUNKS", "LATENCY"]
+
+CHUNKS = 2000
+LATENCY = 0.2
+
+_HEAD = {"id": "chatcmpl-1", "created": 1790000000, "model": "bench-1", "system_fingerprint": "fp_1"}
+_USAGE = {
+    "prompt_tokens": 24,
+    "completion_tokens": CHUNKS,
+    "total_tokens": CHUNKS + 24,
+    "prompt_tokens_details": {"cached_tokens": 0},
+    "completion_tokens_details": {"reasoning_tokens": 0},
+}
+
+
+def _answer() -> bytes:
+    message = {"role": "assistant", "content": "Fifteen percent of two hundred is thirty.", "refusal": None}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    body = json.dumps({**_HEAD, "object": "chat.completion", "choices": [choice], "usage": _USAGE}).encode()
+    head = (
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: req_1\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _chunk(delta: dict[str, str], finish: str | None = None) -> dict[str, object]:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    return {**_HEAD, "object": "chat.completion.chunk", "choices": [choice], "usage": None}
+
+
+def _stream() -> bytes:
+    chunks = [_chunk({"role": "assistant", "content": ""})]
+    chunks += [_chunk({"content": f" word{n % 100}"}) for n in range(CHUNKS)]
+    chunks += [_chunk({}, "stop"), {**_chunk({}), "choices": [], "usage": _USAGE}]
+    events = [f"data: {json.dumps(chunk)}\n\n".encode() for chunk in chunks] + [b"data: [DONE]\n\n"]
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    # One HTTP chunk for each event, as services send them.
+    return head + b"".join(b"%x\r\n%s\r\n" % (len(e), e) for e in events) + b"0\r\n\r\n"
+
+
+ANSWER, STREAM = _answer(), _stream()
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection: cut requests out of the bytes, answer each."""
+
+    def __init__(self) -> None:
+        self.buffer = b""
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            length = _content_length(self.buffer[:end])
+            if len(self.buffer) < end + 4 + length:
+                return
+            body = self.buffer[end + 4 : end + 4 + length]
+            self.buffer = self.buffer[end + 4 + length :]
+            self.answer(body)
+
+    def answer(self, body: bytes) -> None:
+        compact = body.replace(b" ", b"")
+        if b'"stream":true' in compact:
+            self.transport.write(STREAM)
+        elif b'"model":"slow"' in compact:
+            asyncio.get_running_loop().call_later(LATENCY, self.transport.write, ANSWER)
+        else:
+            self.transport.write(ANSWER)
+
+
+def _content_length(head: bytes) -> int:
+    at = head.lower().find(b"content-length:")
+    return int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+
+
+async def main() -> None:
+    """Serve until standard input closes."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Connection, "127.0.0.1", 0, backlog=2048)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+    server.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
