@@ -57,7 +57,7 @@ docs: $(READY_DOCS) ## build the documentation into build/docs
 	@echo "documentation: build/docs/index.html"
 
 bench: $(READY) ## measure against raw httpx, side by side
-	@$(PY) -m benchmarks
+	@$(PY) benchmarks/run.py all
 
 notebooks: weights ## record the tapes again and write the notebooks' outputs from them
 	@$(PY) scripts/notebooks.py record notebooks/*.ipynb
