@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import sys
 import threading
 import time
 import weakref
@@ -85,6 +86,9 @@ class Writer:
         self._thread, self._stopped, self._awake = None, False, False
 
     def _start(self) -> None:
+        if sys.is_finalizing():  # before Python 3.12 a thread started now never says that it has started
+            self._threadless = True
+            return
         thread = threading.Thread(target=self._run, name="gathering-trace", daemon=True)
         try:
             thread.start()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import _thread
+import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
-from gathering import Agent, Reply
+from gathering import Agent, Reply, compare
 from gathering.core import config
+from gathering.core.interfaces import ILLMProvider
 from gathering.testing.scripted import ScriptedProvider
 
 Run = Callable[[str], ExecutionResult]
@@ -312,3 +316,63 @@ def test_stop_is_raised_again_and_the_agent_goes_on(
     assert "[stopped after 7 characters; the partial answer is kept]" in displayed[0]["data"]["text/plain"]
     assert run("%gathering @ada go on").result.text == "Whole."
     assert list(run("%gathering calls ada").result["status"]) == ["interrupted", "ok"]
+
+
+def test_compare_asks_models_and_agents_the_same(run: Run, shell: InteractiveShell, parrot: str) -> None:
+    """Each part of the cell goes to each model and agent; the comparison is given back and stored."""
+    result = run(f"%%gathering compare {parrot} @ada -o result\nn = {{{{ 40 + 2 }}}}\n---\nand again").result
+    assert shell.user_ns["result"] is result
+    rows = [(r["prompt"], r["model"], r["output"]) for r in result.rows]
+    assert rows[0] == ("n = 42", parrot, "n = 42")
+    assert {r[1] for r in rows} == {parrot, "ada"}
+    assert len(rows) == 4
+
+
+class StoppedBySomebody(ILLMProvider):
+    """Lets the other one answer; then the cell is interrupted, as by the Stop button. Would never answer itself."""
+
+    def complete(self, messages: Any, tools: Any = None, **params: Any) -> Any:
+        raise NotImplementedError
+
+    async def complete_async(self, messages: Any, tools: Any = None, **params: Any) -> Any:
+        while not compare.last().done:  # noqa: ASYNC110 - a comparison has no event to wait for
+            await asyncio.sleep(0)
+        _thread.interrupt_main()
+        await asyncio.Event().wait()
+
+
+def test_a_stopped_comparison_is_kept_as_far_as_it_came(
+    shell: InteractiveShell, displayed: Shown, parrot: str
+) -> None:
+    """Stop is raised again, and what had been answered is in the variable."""
+
+    shell.user_ns["eve"] = Agent("eve", llm_provider=StoppedBySomebody("stopped", {}))
+    result = shell.run_cell(f"%%gathering compare {parrot} @eve -o result\nhi", store_history=True)
+    assert isinstance(result.error_in_exec, KeyboardInterrupt)
+    assert "interrupted" in {row["status"] for row in shell.user_ns["result"].rows}
+    assert len(displayed) == 1
+
+
+def test_a_comparison_with_nobody_known_is_one_line(failing: Failing) -> None:
+    """A model or agent that is not known is named before anything is sent."""
+    assert "unknown provider 'nowhere'" in failing("%%gathering compare local nowhere:x\nhi")
+    assert "unknown agent 'eda'" in failing("%%gathering compare @eda\nhi")
+    assert "compare needs MODEL" in failing("%%gathering compare\nhi")
+
+
+def test_a_tape_is_put_in_and_taken_out(
+    run: Run, failing: Failing, shell: InteractiveShell, tmp_path: Path, parrot: str
+) -> None:
+    """What was recorded is replayed; under a test runner a missing recording is an error with the prompt in it."""
+    path = str(tmp_path / "a tape.jsonl")
+    run(f"%%gathering agent eve\nmodel: {parrot}")
+    run(f"%gathering tape '{path}' --mode record")
+    run("%gathering @eve hello")
+    assert "a tape.jsonl" in repr(run("%gathering").result)
+    run(f"%%gathering agent eve\nmodel: {parrot}")
+    run(f"%gathering tape '{path}'")
+    run("%gathering @eve -o reply hello")
+    assert list(run("%gathering calls eve").result["source"]) == ["tape"]
+    assert "'something else'" in failing("%gathering @eve something else")
+    run("%gathering tape off")
+    assert repr(run("%gathering tape").result) == "tape: none"
