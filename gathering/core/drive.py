@@ -55,6 +55,10 @@ async def adrive(flow: Flow) -> AsyncGenerator[Batch, None]:
                     failure = error
     finally:
         await io.close()
+        if failure is not None:
+            # A loop closes its socket when it runs on. Stop ends in a traceback drawn on that very loop, which takes
+            # longer than hanging up may: so let the loop run on once before the failure leaves.
+            await asyncio.sleep(0)
         flow.close()
 
 

@@ -21,7 +21,7 @@ _lock = threading.Lock()
 _portal: Portal | None = None
 
 #: A cell that awaits notices Stop only when its loop wakes; this often it does (seconds).
-HEARTBEAT = 0.1
+HEARTBEAT = 0.05
 
 
 class Portal:
