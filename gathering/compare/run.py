@@ -10,7 +10,7 @@ import asyncio
 import functools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -127,14 +127,17 @@ class _Run:
 
     async def ask_all(self, hear: _Hear) -> None:
         """Put every trial to its subject, so many at once; ``hear`` gets each outcome as it comes."""
-        trials = self.comparison.plan.trials()
-        waiting = iter(trials)
 
-        async def work() -> None:
+        places = asyncio.Semaphore(self.concurrency)  # over all queues together
+
+        async def work(waiting: Iterator[Trial]) -> None:
             for trial in waiting:
-                await self._ask(trial, hear)
+                async with places:
+                    await self._ask(trial, hear)
 
-        tasks = [asyncio.ensure_future(work()) for _ in range(min(self.concurrency, len(trials)))]
+        tasks = [
+            asyncio.ensure_future(work(waiting)) for waiting, width in self._queues() for _ in range(width)
+        ]
         try:
             with beat():
                 await asyncio.gather(*tasks)
@@ -142,6 +145,19 @@ class _Run:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _queues(self) -> Iterator[tuple[Iterator[Trial], int]]:
+        """The trials, in queues, and how many of each queue run at once.
+
+        A model that answers one at a time has a queue of its own: its latency is then that of the answer and not
+        of the wait, and nobody else waits behind it.
+        """
+        queues: dict[str, list[Trial]] = {}
+        for trial in self.comparison.plan.trials():
+            provider = self.subjects[trial.subject].llm_provider
+            queues.setdefault(provider.name if provider.one_at_a_time else "", []).append(trial)
+        for name, trials in queues.items():
+            yield iter(trials), 1 if name else min(self.concurrency, len(trials))
 
     async def _ask(self, trial: Trial, hear: _Hear) -> None:
         agent = self.subjects[trial.subject].fork()

@@ -44,6 +44,8 @@ class ILLMProvider(ABC):
 
     #: True when the token counts of this provider are estimates, not the model's own count.
     estimates_tokens: ClassVar[bool] = True
+    #: True when calls side by side would only wait for each other, as on one small machine.
+    one_at_a_time: ClassVar[bool] = False
 
     def __init__(self, name: str, config: Mapping[str, Any]) -> None:
         self.name = name

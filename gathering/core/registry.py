@@ -87,6 +87,7 @@ PROVIDERS: Registry[ILLMProvider] = Registry(
     "provider",
     "gathering.providers",
     {
+        "anthropic": "gathering.llm.anthropic:AnthropicProvider",
         "local": "gathering.llm.local:LocalProvider",
         "openai": "gathering.llm.openai:OpenAIProvider",
         "openai-compatible": "gathering.llm.openai:OpenAICompatibleProvider",

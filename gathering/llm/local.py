@@ -53,6 +53,7 @@ class LocalProvider(HTTPProvider):
     """
 
     estimates_tokens: ClassVar[bool] = False
+    one_at_a_time: ClassVar[bool] = True
     default_base_url: ClassVar[str] = "http://127.0.0.1"  # the port is known when the server runs
     default_context: ClassVar[int] = 2048
     more_options: ClassVar[tuple[str, ...]] = ("threads",)

@@ -160,6 +160,22 @@ def test_no_more_calls_run_at_once_than_allowed(concurrency: int, store: SQLiteS
     assert echo.most == concurrency
 
 
+def test_a_model_that_answers_one_at_a_time_is_asked_so_and_keeps_nobody_waiting(store: SQLiteStore) -> None:
+    """Its latency is that of the answer, and the others run beside it as many as allowed."""
+
+    class Small(Echo):
+        one_at_a_time = True
+
+    async def others_first(prompt: str) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    small, large = Small("small", others_first), Echo("large", others_first)
+    cases = [str(n) for n in range(10)]
+    assert compare(cases, [small, large], concurrency=4, store=store).done == 20
+    assert (small.most, large.most >= 3) == (1, True)
+
+
 def test_a_failure_is_a_row_that_says_why_and_stops_no_other(store: SQLiteStore) -> None:
     """With the text that had arrived."""
     cut = ProviderTimeoutError("fell silent:\ntry again", partial="Half an ans")
