@@ -127,7 +127,6 @@ class _Run:
 
     async def ask_all(self, hear: _Hear) -> None:
         """Put every trial to its subject, so many at once; ``hear`` gets each outcome as it comes."""
-
         places = asyncio.Semaphore(self.concurrency)  # over all queues together
 
         async def work(waiting: Iterator[Trial]) -> None:
