@@ -27,7 +27,7 @@ from gathering.core.errors import (
     TapeError,
 )
 from gathering.core.interfaces import IRecorder
-from gathering.core.portal import beat, portal
+from gathering.core.portal import Job, beat, portal
 
 __all__ = ["Progress", "compare", "compare_async", "last"]
 
@@ -37,8 +37,6 @@ _Hear: TypeAlias = Callable[[Outcome], None]
 
 #: Failures that are not the case's: every other call would meet them, and some must not be shown as a result.
 _ENDS_THE_RUN = (TapeError, LiveCallError, StoreError, BudgetExceededError)
-#: Seconds in which cut calls close their connections before the caller goes on.
-_CLOSING = 2.0
 #: A wait without an end cannot be interrupted on every system (seconds).
 _WAKING = 0.1
 
@@ -229,8 +227,9 @@ def _beside(run: _Run) -> None:
             over.set()
             news.set()
 
-    future = io.submit(whole())
+    job = Job(whole())
     try:
+        future = io.submit(job.run())
         while not over.is_set():
             news.wait(_WAKING)
             news.clear()
@@ -238,8 +237,7 @@ def _beside(run: _Run) -> None:
         _take(arrived, run.hear)
         future.result()
     except BaseException:
-        if future.cancel():
-            over.wait(_CLOSING)
+        job.stop(io.loop)
         _take(arrived, run.comparison.settle)
         raise
 

@@ -14,7 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Portal", "beat", "portal"]
+__all__ = ["Job", "Portal", "beat", "portal"]
 
 T = TypeVar("T")
 _lock = threading.Lock()
@@ -42,7 +42,7 @@ class Portal:
         if threading.current_thread() is self.thread:
             coroutine.close()
             raise RuntimeError("the I/O thread cannot wait for itself: await the async form instead")
-        job = _Job(coroutine)
+        job = Job(coroutine)
         try:
             return self.submit(job.run()).result()
         except BaseException:
@@ -65,7 +65,7 @@ class Portal:
                 self.run(_finish(close))
 
 
-class _Job(Generic[T]):
+class Job(Generic[T]):
     """Work that can be stopped at any moment: before it began, while it runs, and while it was being handed over."""
 
     def __init__(self, work: Coroutine[Any, Any, T]) -> None:
@@ -75,6 +75,7 @@ class _Job(Generic[T]):
         self.ended = threading.Event()
 
     async def run(self) -> T:
+        """The work's result; what is submitted to the I/O thread."""
         self.task = asyncio.current_task()
         try:
             if self.stopped:
