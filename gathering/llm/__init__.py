@@ -6,6 +6,8 @@ it there::
     from gathering.llm import PROVIDERS
     PROVIDERS["mine"] = MyProvider          # or "my_package.module:MyProvider"
 
+A service that speaks chat completions needs no class: ``register_host("name", base_url=..., key_variable=...)``.
+
 Importing this package loads no HTTP client: classes are imported when they are first asked for.
 """
 
@@ -18,6 +20,7 @@ from gathering.core.interfaces import ILLMProvider
 from gathering.core.registry import PROVIDERS, create_provider
 
 if TYPE_CHECKING:
+    from gathering.llm.hosts import HostProvider, register_host
     from gathering.llm.http import HTTPProvider
     from gathering.llm.local import LocalProvider
     from gathering.llm.openai import OpenAICompatibleProvider, OpenAIProvider
@@ -25,18 +28,22 @@ if TYPE_CHECKING:
 __all__ = [
     "PROVIDERS",
     "HTTPProvider",
+    "HostProvider",
     "ILLMProvider",
     "LocalProvider",
     "OpenAICompatibleProvider",
     "OpenAIProvider",
     "create_provider",
+    "register_host",
 ]
 
 _WHERE = {
     "HTTPProvider": "gathering.llm.http",
+    "HostProvider": "gathering.llm.hosts",
     "LocalProvider": "gathering.llm.local",
     "OpenAICompatibleProvider": "gathering.llm.openai",
     "OpenAIProvider": "gathering.llm.openai",
+    "register_host": "gathering.llm.hosts",
 }
 
 

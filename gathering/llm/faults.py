@@ -229,6 +229,10 @@ _QUOTA = re.compile(
     r"|billing_hard_limit|out of credits|PerDay|payment required",
     re.IGNORECASE,
 )
+#: How Anthropic says it under 400, where other words of the request may stand in the message.
+_NO_CREDIT = re.compile(r"credit balance is too low", re.IGNORECASE)
+#: How Anthropic says that a model has lost a parameter.
+_DEPRECATED = re.compile(r"^`?(\w+)`? is deprecated for this model")
 _KEY = re.compile(
     r"invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ](?:not valid|invalid)|no api key|authentication_error",
     re.IGNORECASE,
@@ -281,6 +285,8 @@ def _kind(said: ServerError, status: int | None) -> type[ProviderError]:
         return ContextOverflowError
     if status in (None, 402, 403, 429) and _QUOTA.search(said.everything if status else words):
         return QuotaError
+    if status == 400 and _NO_CREDIT.search(words):
+        return QuotaError
     if status in (None, 400, 401, 403) and _KEY.search(words):
         return AuthenticationError
     if status in (None, 400, 403) and _FILTER.search(words):
@@ -317,6 +323,8 @@ def _field_to_drop(said: ServerError, status: int) -> str:
         said.code in ("unsupported_parameter", "unsupported_value") or "extra_forbidden" in said.everything
     )
     field = re.split(r"\W", said.param)[0]
+    if (lost := _DEPRECATED.match(said.message)) is not None:
+        unsupported, field = True, lost[1]
     return (
         field if unsupported and status in (400, 422) and field not in ("model", "messages", "tools") else ""
     )

@@ -112,6 +112,15 @@ class HTTPProvider(ILLMProvider):
         """The headers that carry the key."""
         return Headers(authorization=f"Bearer {key.reveal()}") if key else {}
 
+    def path_for(self, *, stream: bool) -> str:
+        """Where a request goes, below the base URL."""
+        return self.dialect.path
+
+    def model_names(self, listed: Any) -> list[str]:
+        """The names in the service's list of models."""
+        entries = listed["data"] if isinstance(listed, dict) else listed
+        return [str(entry["id"]) for entry in entries]
+
     # -- calls ---------------------------------------------------------------------------------------------------
 
     def complete(
@@ -151,9 +160,7 @@ class HTTPProvider(ILLMProvider):
         if not 200 <= answer.status < 300:
             raise self.signed(fault_of_answer(answer.status, answer.headers, answer.body).error)
         try:
-            listed = json.loads(answer.body)
-            entries = listed["data"] if isinstance(listed, dict) else listed
-            return [str(entry["id"]) for entry in entries]
+            return self.model_names(json.loads(answer.body))
         except (ValueError, LookupError, TypeError) as err:
             error = MalformedResponseError(
                 "lists its models in a form that is not known. Next: check base_url"
@@ -207,7 +214,7 @@ class HTTPProvider(ILLMProvider):
             self.model, messages, tools, {**self.params, **params}, stream=stream
         )
         request = Request(self.dialect, self.model, body, stream, self.max_retries, self.signed)
-        return course(request), self._line(self.dialect.path, "POST", self.timeout)
+        return course(request), self._line(self.path_for(stream=stream), "POST", self.timeout)
 
     def _line(self, path: str, method: str, timeout: float) -> Line:
         headers = Headers(

@@ -28,6 +28,9 @@ _LOOKS_LIKE_A_KEY = re.compile(
     r"\b(?:sk|gsk|xai|pplx|csk|hf|key)[-_][A-Za-z0-9_*.\-]{8,}|\bAIza[A-Za-z0-9_*.\-]{16,}"
 )
 
+#: The second variable in which some people keep a key, read where the first one is empty.
+_ALSO_IN = {"GEMINI_API_KEY": "GOOGLE_API_KEY"}
+
 #: Keys of the keyring and of a person, by variable, for the life of the process.
 _found: dict[str, Secret] = {}
 
@@ -135,6 +138,8 @@ def shown_url(url: str) -> str:
 
 def _from_environment(variable: str) -> Secret | None:
     value = os.environ.get(variable, "").strip() if variable else ""
+    if not value and variable in _ALSO_IN:
+        return _from_environment(_ALSO_IN[variable])
     return Secret(value) if value else None
 
 

@@ -1,7 +1,8 @@
-"""The providers that speak chat completions: OpenAI itself, and every server that copied it.
+"""OpenAI, and every server that copied it: chat completions, and the Responses API by ``api="responses"``.
 
-Owns their names, addresses and key variables. The dialect is ``gathering.llm.openai_chat`` and
-``gathering.llm.openai_stream``, everything between it and the socket ``gathering.llm.http``.
+Owns their names, addresses and key variables. The dialects are ``gathering.llm.openai_chat`` and
+``gathering.llm.openai_responses`` with the stream beside each, everything between them and the socket
+``gathering.llm.http``.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import Any, ClassVar
 
 from gathering.core.errors import ConfigurationError
 from gathering.core.messages import Completion, MessageDict, ToolSpec
+from gathering.llm import openai_responses
 from gathering.llm.http import HTTPProvider
 from gathering.llm.openai_chat import ChatStyle, build_request, parse_response
+from gathering.llm.openai_responses_stream import ResponsesStream
 from gathering.llm.openai_stream import ChatStream
 
-__all__ = ["ChatDialect", "OpenAICompatibleProvider", "OpenAIProvider"]
+__all__ = ["ChatDialect", "OpenAICompatibleProvider", "OpenAIProvider", "ResponsesDialect"]
 
 #: Tokens the models of OpenAI hold, by the beginning of their names; the first that fits counts.
 _CONTEXTS = (
@@ -58,8 +61,44 @@ class ChatDialect:
         return ChatStream(model, self.style)
 
 
+@dataclass(frozen=True, slots=True)
+class ResponsesDialect:
+    """The Responses API of one server. What a model thought goes back only to the same model of this ``origin``."""
+
+    origin: str
+    path: str = "/responses"
+    models_path: str = "/models"
+
+    def build_request(
+        self,
+        model: str,
+        messages: list[MessageDict],
+        tools: list[ToolSpec] | None,
+        params: Mapping[str, Any],
+        *,
+        stream: bool,
+    ) -> dict[str, Any]:
+        """The body of a request."""
+        origin = self._of(model)
+        return openai_responses.build_request(model, messages, tools, params, stream=stream, origin=origin)
+
+    def parse_response(self, body: Any, model: str) -> Completion:
+        """The completion in a whole answer."""
+        return openai_responses.parse_response(body, model, origin=self._of(model))
+
+    def stream_reader(self, model: str) -> ResponsesStream:
+        """A reader for one streamed answer."""
+        return ResponsesStream(model, self._of(model))
+
+    def _of(self, model: str) -> str:
+        return f"{self.origin} responses {model}"
+
+
 class OpenAIProvider(HTTPProvider):
-    """OpenAI's models: ``provider("openai:gpt-5-mini")``. The key is in ``OPENAI_API_KEY``."""
+    """OpenAI's models: ``provider("openai:gpt-5-mini")``. The key is in ``OPENAI_API_KEY``.
+
+    ``api`` picks the format: ``"chat"``, or ``"responses"``, where a reasoning model gets its own thoughts back.
+    """
 
     default_base_url: ClassVar[str] = "https://api.openai.com/v1"
     base_url_variable: ClassVar[str] = "OPENAI_BASE_URL"
@@ -68,9 +107,8 @@ class OpenAIProvider(HTTPProvider):
 
     def __init__(self, name: str = "openai", config: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, config or {})
-        _check_api(name, self.config)
         # OpenAI's reasoning models refuse max_tokens; all of its models take the newer name.
-        self.dialect = ChatDialect(ChatStyle(origin=name, max_tokens="max_completion_tokens"))
+        self.dialect = _dialect(name, self.config, ChatStyle(origin=name, max_tokens="max_completion_tokens"))
 
     def get_max_tokens(self) -> int:
         """Tokens the model can read and write in one call together."""
@@ -85,7 +123,7 @@ class OpenAICompatibleProvider(HTTPProvider):
     """Any server that speaks chat completions, such as vLLM, llama.cpp, LM Studio, Ollama, DeepSeek or OpenRouter.
 
     ``provider("openai-compatible:llama3", base_url="http://localhost:11434/v1")``. A key (``api_key``, or
-    ``OPENAI_COMPATIBLE_API_KEY``) is sent if there is one.
+    ``OPENAI_COMPATIBLE_API_KEY``) is sent if there is one. ``api="responses"`` where the server has that format.
     """
 
     base_url_variable: ClassVar[str] = "OPENAI_COMPATIBLE_BASE_URL"
@@ -93,13 +131,12 @@ class OpenAICompatibleProvider(HTTPProvider):
 
     def __init__(self, name: str = "openai-compatible", config: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, config or {})
-        _check_api(name, self.config)
         if not self.base_url:
             raise ConfigurationError(
                 f"{name} needs the server's address: give base_url, for example http://localhost:11434/v1, "
                 f"or set {self.base_url_variable}"
             )
-        self.dialect = ChatDialect(ChatStyle(origin=f"{name} {self.base_url}"))
+        self.dialect = _dialect(name, self.config, ChatStyle(origin=f"{name} {self.base_url}"))
 
     @property
     def needs_key(self) -> bool:
@@ -107,7 +144,13 @@ class OpenAICompatibleProvider(HTTPProvider):
         return False
 
 
-def _check_api(name: str, config: Mapping[str, Any]) -> None:
-    api = config.get("api", "chat")
-    if api != "chat":
-        raise ConfigurationError(f"{name} does not speak api={api!r} here: leave api out, or give api='chat'")
+def _dialect(name: str, config: Mapping[str, Any], style: ChatStyle) -> ChatDialect | ResponsesDialect:
+    """The format the configuration asks for. Raises ``ConfigurationError``."""
+    api = config.get("api") or "chat"
+    if api == "chat":
+        return ChatDialect(style)
+    if api == "responses":
+        return ResponsesDialect(style.origin)
+    raise ConfigurationError(
+        f"{name} does not speak api={api!r} here: leave api out, or give api='chat' or api='responses'"
+    )

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +55,16 @@ class ChatStyle:
     origin: str = ""
     max_tokens: str = "max_tokens"
     usage_in_stream: bool = True
+    #: What goes back beside a message's text, if the server sent it.
+    gives_back: tuple[str, ...] = ("content", "reasoning_content", "reasoning_details")
+    #: Parameters the server refuses, and those it calls by another name.
+    refuses: tuple[str, ...] = ()
+    renames: tuple[tuple[str, str], ...] = ()
+    #: How it writes that some tool must be called, and the text beside tool calls that have none.
+    required: str = "required"
+    no_text: str | None = None
+    #: The form the server demands of a tool call's id.
+    call_id: Callable[[str], str] = str
 
 
 # -- out: neutral -> wire --------------------------------------------------------------------------------------
@@ -70,15 +81,19 @@ def build_request(
 ) -> dict[str, Any]:
     """The body of a request, as a dict ready for JSON. Parameters the dialect does not know are passed on as they are."""
     body: dict[str, Any] = {"model": model, "messages": [_message(m, style) for m in messages]}
+    names = {"max_tokens": style.max_tokens, **dict(style.renames)}
     if tools:
         body["tools"] = [_tool(t) for t in tools]
     for name, value in params.items():
         if value is None or (name in ("tool_choice", "parallel_tool_calls") and not tools):
             continue
-        if name == "tool_choice":
-            body[name] = _tool_choice(value)
+        if name in style.refuses:
+            message = f"{style.origin} does not take {name}={value!r}: the request is sent without it"
+            warnings.warn(message, UserWarning, stacklevel=2)
+        elif name == "tool_choice":
+            body[name] = _tool_choice(value, style)
         else:
-            body[style.max_tokens if name == "max_tokens" else name] = value
+            body[names.get(name, name)] = value
     if stream:
         body["stream"] = True
         if style.usage_in_stream:
@@ -89,37 +104,38 @@ def build_request(
 def _message(message: MessageDict, style: ChatStyle) -> dict[str, Any]:
     role, content = message.get("role", "user"), message.get("content")
     if role == "tool":
-        return {"role": role, "tool_call_id": message.get("tool_call_id") or "", "content": text_of(content)}
+        identity = style.call_id(message.get("tool_call_id") or "")
+        return {"role": role, "tool_call_id": identity, "content": text_of(content)}
     if role != "assistant":
         return {"role": role, "content": "" if content is None else content}
     wire: dict[str, Any] = {"role": role, "content": text_of(content)}
     calls = message.get("tool_calls")
     if calls:
-        wire["content"] = wire["content"] or None
-        wire["tool_calls"] = [_tool_call(ToolCall.from_dict(c)) for c in calls]
+        wire["content"] = wire["content"] or style.no_text
+        wire["tool_calls"] = [_tool_call(ToolCall.from_dict(c), style) for c in calls]
     if parts := message.get("parts"):
-        _give_back(wire, parts, style.origin)
+        _give_back(wire, parts, style)
     return wire
 
 
-def _tool_call(call: ToolCall) -> dict[str, Any]:
+def _tool_call(call: ToolCall, style: ChatStyle) -> dict[str, Any]:
     # Servers parse this text again: what the model wrote wrongly goes back inside JSON that is right.
     arguments = call.arguments if call.malformed is None else {"malformed": call.malformed}
     function = {"name": call.name, "arguments": json.dumps(arguments, ensure_ascii=False)}
-    return {"id": call.id, "type": "function", "function": function}
+    return {"id": style.call_id(call.id), "type": "function", "function": function}
 
 
-def _give_back(wire: dict[str, Any], parts: Iterable[Mapping[str, Any]], origin: str) -> None:
+def _give_back(wire: dict[str, Any], parts: Iterable[Mapping[str, Any]], style: ChatStyle) -> None:
     """Put what this same server sent beside its text back where it was: reasoning, signatures, content parts."""
     for part in parts:
-        if part.get("origin") != origin:
+        if part.get("origin") != style.origin:
             continue
         kind, value = part.get("type"), part.get("value")
         if kind == "tool_extra":
             for call in wire.get("tool_calls", ()):
-                if call["id"] == part.get("id"):
+                if call["id"] == style.call_id(part.get("id") or ""):
                     call["extra_content"] = value
-        elif isinstance(kind, str):
+        elif kind in style.gives_back:
             wire[kind] = value
 
 
@@ -133,7 +149,9 @@ def _tool(spec: ToolSpec) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _tool_choice(choice: Any) -> Any:
+def _tool_choice(choice: Any, style: ChatStyle) -> Any:
+    if choice == "required":
+        return style.required
     if not isinstance(choice, str) or choice in _TOOL_CHOICES:
         return choice
     return {"type": "function", "function": {"name": choice}}

@@ -673,7 +673,7 @@ def test_a_list_of_models_in_no_known_form(service: Service) -> None:
         ({"base_url": 7}, "base_url"),
         ({"headers": "x"}, "headers"),
         ({"params": [1]}, "params"),
-        ({"api": "responses"}, "api"),
+        ({"api": "native"}, "'chat' or api='responses'"),
         ({"api_key": "two\nlines"}, "key"),
     ],
 )

@@ -1,0 +1,97 @@
+"""The provider of Anthropic's models, and of every server that speaks Anthropic Messages.
+
+Owns its address, its key's variable and its headers. The dialect is ``gathering.llm.anthropic_messages`` and
+``gathering.llm.anthropic_stream``, everything between it and the socket ``gathering.llm.http``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from gathering.core.errors import ConfigurationError
+from gathering.core.messages import Completion, MessageDict, ToolSpec
+from gathering.llm.anthropic_messages import build_request, parse_response
+from gathering.llm.anthropic_stream import MessagesStream
+from gathering.llm.http import HTTPProvider
+from gathering.llm.keys import Secret
+from gathering.llm.wire import Headers
+
+__all__ = ["AnthropicProvider", "MessagesDialect"]
+
+#: The version of the wire format that is spoken here; the service wants it said.
+VERSION = "2023-06-01"
+#: The models that hold a million tokens; the others hold 200 000.
+_LARGE = re.compile(r"claude-(?:[a-z]+-(?:[5-9]|\d\d)\b|(?:opus|sonnet)-4[-.][6-9]\b|sonnet-4[-.]5\b)")
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesDialect:
+    """Anthropic Messages. ``origin`` marks the thinking that must go back to the server it came from."""
+
+    origin: str
+    path: str = "/messages"
+    models_path: str = "/models?limit=1000"
+
+    def build_request(
+        self,
+        model: str,
+        messages: list[MessageDict],
+        tools: list[ToolSpec] | None,
+        params: Mapping[str, Any],
+        *,
+        stream: bool,
+    ) -> dict[str, Any]:
+        """The body of a request."""
+        return build_request(model, messages, tools, params, stream=stream, origin=self.origin)
+
+    def parse_response(self, body: Any, model: str) -> Completion:
+        """The completion in a whole answer."""
+        return parse_response(body, model, origin=self.origin)
+
+    def stream_reader(self, model: str) -> MessagesStream:
+        """A reader for one streamed answer."""
+        return MessagesStream(model, self.origin)
+
+
+class AnthropicProvider(HTTPProvider):
+    """Anthropic's models: ``provider("anthropic:claude-sonnet-5")``. The key is in ``ANTHROPIC_API_KEY``.
+
+    ``max_tokens`` is always sent, 16384 if nothing else is said; betas go into ``headers={"anthropic-beta": ...}``.
+    """
+
+    default_base_url: ClassVar[str] = "https://api.anthropic.com/v1"
+    base_url_variable: ClassVar[str] = "ANTHROPIC_BASE_URL"
+    key_variable: ClassVar[str] = "ANTHROPIC_API_KEY"
+    default_context: ClassVar[int] = 200_000
+
+    def __init__(self, name: str = "anthropic", config: Mapping[str, Any] | None = None) -> None:
+        super().__init__(name, config or {})
+        api = self.config.get("api", "messages")
+        if api != "messages":
+            raise ConfigurationError(
+                f"{name} does not speak api={api!r} here: leave api out, or give api='messages'"
+            )
+        own = self.base_url == self.default_base_url
+        self.dialect = MessagesDialect("anthropic" if own else f"{name} {self.base_url}")
+
+    @property
+    def base_url(self) -> str:
+        """The address below which the service's paths are. Anthropic's own tools write it without the ``/v1``."""
+        found = super().base_url
+        return found if re.search(r"/v\d+$", found) else f"{found}/v1"
+
+    def auth_headers(self, key: Secret | None) -> dict[str, str]:
+        """The headers that carry the version and the key."""
+        headers = Headers({"anthropic-version": VERSION})
+        if key:
+            headers["x-api-key"] = key.reveal()
+        return headers
+
+    def get_max_tokens(self) -> int:
+        """Tokens the model can read and write in one call together."""
+        if self.config.get("context"):
+            return int(self.config["context"])
+        return 1_000_000 if _LARGE.match(self.model) else self.default_context

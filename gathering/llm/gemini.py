@@ -1,0 +1,87 @@
+"""The provider of Google's Gemini models, in the service's own dialect.
+
+Owns its name, address and key. The dialect is ``gathering.llm.gemini_content`` on the way out,
+``gathering.llm.gemini_answer`` and ``gathering.llm.gemini_stream`` on the way back, everything between it and the
+socket ``gathering.llm.http``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from gathering.core.errors import ConfigurationError
+from gathering.core.messages import Completion, MessageDict, ToolSpec
+from gathering.llm.gemini_answer import parse_response
+from gathering.llm.gemini_content import build_request
+from gathering.llm.gemini_stream import GeminiStream
+from gathering.llm.http import HTTPProvider
+from gathering.llm.keys import Secret
+from gathering.llm.wire import Headers
+
+__all__ = ["GeminiDialect", "GeminiProvider"]
+
+
+@dataclass(frozen=True, slots=True)
+class GeminiDialect:
+    """generateContent. ``origin`` marks what must go back to the service it came from."""
+
+    origin: str = "gemini"
+    path: str = "/models"
+    models_path: str = "/models?pageSize=1000"  # the most a page can hold, and more than there are
+
+    def build_request(
+        self,
+        model: str,
+        messages: list[MessageDict],
+        tools: list[ToolSpec] | None,
+        params: Mapping[str, Any],
+        *,
+        stream: bool,
+    ) -> dict[str, Any]:
+        """The body of a request; whether it is streamed stands in its path."""
+        return build_request(model, messages, tools, params, origin=self.origin)
+
+    def parse_response(self, body: Any, model: str) -> Completion:
+        """The completion in a whole answer."""
+        return parse_response(body, model, origin=self.origin)
+
+    def stream_reader(self, model: str) -> GeminiStream:
+        """A reader for one streamed answer."""
+        return GeminiStream(model, self.origin)
+
+
+class GeminiProvider(HTTPProvider):
+    """Google's models: ``provider("gemini:gemini-2.5-flash")``. The key is in ``GEMINI_API_KEY`` or ``GOOGLE_API_KEY``."""
+
+    default_base_url: ClassVar[str] = "https://generativelanguage.googleapis.com/v1beta"
+    base_url_variable: ClassVar[str] = "GEMINI_BASE_URL"
+    key_variable: ClassVar[str] = "GEMINI_API_KEY"
+    default_context: ClassVar[int] = 1_048_576
+
+    def __init__(self, name: str = "gemini", config: Mapping[str, Any] | None = None) -> None:
+        super().__init__(name, config or {})
+        api = self.config.get("api", "native")
+        if api != "native":
+            raise ConfigurationError(
+                f"{name} does not speak api={api!r} here: leave api out, or take openai-compatible with the "
+                "service's address for that dialect"
+            )
+        own = self.base_url == self.default_base_url
+        self.dialect = GeminiDialect("gemini" if own else f"{name} {self.base_url}")
+
+    def auth_headers(self, key: Secret | None) -> dict[str, str]:
+        """The header that carries the key, which never stands in an address."""
+        return Headers({"x-goog-api-key": key.reveal()}) if key else {}
+
+    def path_for(self, *, stream: bool) -> str:
+        """Where a request goes: the model and the kind of answer are in the path."""
+        # A name with a slash says itself which collection it is in: "models/...", "tunedModels/...".
+        where = f"/{quote(self.model)}" if "/" in self.model else f"{self.dialect.path}/{quote(self.model)}"
+        return f"{where}:streamGenerateContent?alt=sse" if stream else f"{where}:generateContent"
+
+    def model_names(self, listed: Any) -> list[str]:
+        """The names in the service's list of models, as a call takes them."""
+        return [str(entry["name"]).removeprefix("models/") for entry in listed["models"]]

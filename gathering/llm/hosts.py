@@ -1,0 +1,161 @@
+"""Services and servers that speak chat completions as OpenAI defined them: rows of data, and the one class that reads them.
+
+Owns the table ``HOSTS``: where each host is, where its key comes from and how its requests differ. One more host is one
+call of ``register_host``. The dialect is ``gathering.llm.openai_chat``'s, all else ``gathering.llm.http``'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gathering.core.errors import ConfigurationError, UnknownNameError
+from gathering.core.registry import PROVIDERS
+from gathering.llm.http import HTTPProvider
+from gathering.llm.openai import ChatDialect
+from gathering.llm.openai_chat import ChatStyle
+
+__all__ = ["HOSTS", "Host", "HostProvider", "register_host"]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One host: its address, the variables that hold its key and another address, and how its requests differ.
+
+    ``context`` is the tokens its models hold if nobody says otherwise; ``headers`` go with each request. Without a
+    ``key_variable`` no key is needed.
+    """
+
+    base_url: str
+    key_variable: str = ""
+    base_url_variable: str = ""
+    context: int = 8192
+    style: ChatStyle = field(default_factory=ChatStyle)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class HostProvider(HTTPProvider):
+    """A host of the table by its name: ``provider("groq:llama-3.3-70b-versatile")``.
+
+    Raises ``UnknownNameError`` for a name that has no row.
+    """
+
+    def __init__(self, name: str, config: Mapping[str, Any] | None = None) -> None:
+        if name not in HOSTS:
+            raise UnknownNameError("host", name, HOSTS)
+        host, config = HOSTS[name], dict(config or {})
+        if host.headers:
+            given = config.get("headers") or {}
+            config["headers"] = {**host.headers, **{str(k).lower(): v for k, v in given.items()}}
+        super().__init__(name, config)
+        # What other providers say in their class stands in this one's row.
+        vars(self).update(
+            default_base_url=host.base_url,
+            base_url_variable=host.base_url_variable or variable_of(name),
+            key_variable=host.key_variable,
+            default_context=host.context,
+        )
+        self.dialect = ChatDialect(replace(host.style, origin=name))
+
+
+def register_host(
+    name: str,
+    *,
+    base_url: str,
+    key_variable: str = "",
+    base_url_variable: str = "",
+    context: int = 8192,
+    style: ChatStyle = ChatStyle(),  # noqa: B008 - frozen
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Make one more host of chat completions a provider: ``"name:model"`` works everywhere from now on.
+
+    ``key_variable`` names the environment variable that holds its key; without it no key is asked for. Raises
+    ``ConfigurationError`` for a name or an address that cannot be used.
+    """
+    if not re.fullmatch(r"[^\s:]+", name):
+        raise ConfigurationError(f"a host cannot be called {name!r}: give a name without colon or spaces")
+    if not re.match(r"https?://[^/\s]", base_url):
+        raise ConfigurationError(f"base_url of {name} is {base_url!r}: give an address like https://host/v1")
+    lowered = {k.lower(): v for k, v in (headers or {}).items()}
+    HOSTS[name] = Host(base_url, key_variable, base_url_variable, context, style, lowered)
+    PROVIDERS[name] = HostProvider
+
+
+def variable_of(name: str) -> str:
+    """The environment variable that says where a host is: ``GROQ_BASE_URL`` for ``groq``.
+
+    >>> variable_of("my-host")
+    'MY_HOST_BASE_URL'
+    """
+    return re.sub(r"\W", "_", name).upper() + "_BASE_URL"
+
+
+def _nine(identity: str) -> str:
+    """The id in nine letters and digits, always the same ones for the same id."""
+    if re.fullmatch(r"[a-zA-Z0-9]{9}", identity):
+        return identity
+    return hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:9]
+
+
+# Reasoning goes back only where the service asks for it; others answer 400 to the field.
+_TEXT_ONLY = ChatStyle(gives_back=())
+_REASONING = ChatStyle(gives_back=("reasoning_content",))
+_MISTRAL = ChatStyle(
+    usage_in_stream=False,  # it comes unasked, and each field Mistral does not know is a 422
+    gives_back=("content",),
+    refuses=("logit_bias", "logprobs", "store", "stream_options", "top_k", "top_logprobs", "user"),
+    renames=(("seed", "random_seed"), ("max_completion_tokens", "max_tokens")),
+    required="any",
+    no_text="",
+    call_id=_nine,
+)
+
+#: The hosts by provider name.
+HOSTS: dict[str, Host] = {
+    "cerebras": Host(
+        "https://api.cerebras.ai/v1",
+        "CEREBRAS_API_KEY",
+        context=65_536,
+        style=ChatStyle(
+            max_tokens="max_completion_tokens",
+            gives_back=(),
+            refuses=("frequency_penalty", "logit_bias", "presence_penalty"),
+        ),
+    ),
+    "deepseek": Host("https://api.deepseek.com", "DEEPSEEK_API_KEY", context=128_000, style=_REASONING),
+    "fireworks": Host(
+        "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY", context=131_072, style=_TEXT_ONLY
+    ),
+    "groq": Host(
+        "https://api.groq.com/openai/v1",
+        "GROQ_API_KEY",
+        context=131_072,
+        style=ChatStyle(gives_back=(), refuses=("logit_bias", "logprobs", "top_logprobs")),
+    ),
+    "huggingface": Host("https://router.huggingface.co/v1", "HF_TOKEN", context=32_768, style=_TEXT_ONLY),
+    "mistral": Host("https://api.mistral.ai/v1", "MISTRAL_API_KEY", context=128_000, style=_MISTRAL),
+    "openrouter": Host(
+        "https://openrouter.ai/api/v1",
+        "OPENROUTER_API_KEY",
+        context=128_000,
+        style=ChatStyle(gives_back=("reasoning_details",)),
+        headers={"x-title": "GatheRing"},
+    ),
+    "perplexity": Host(
+        "https://api.perplexity.ai",
+        "PERPLEXITY_API_KEY",
+        context=128_000,
+        style=ChatStyle(gives_back=(), usage_in_stream=False),  # each of its chunks has the usage
+    ),
+    "together": Host("https://api.together.xyz/v1", "TOGETHER_API_KEY", context=32_768, style=_TEXT_ONLY),
+    "xai": Host("https://api.x.ai/v1", "XAI_API_KEY", context=131_072, style=_REASONING),
+    # On this machine, unless base_url says otherwise.
+    "llamacpp": Host("http://127.0.0.1:8080/v1", style=_REASONING),
+    "lmstudio": Host("http://127.0.0.1:1234/v1", style=_TEXT_ONLY),
+    "ollama": Host("http://127.0.0.1:11434/v1", context=4096, style=_TEXT_ONLY),
+    "vllm": Host("http://127.0.0.1:8000/v1", style=_REASONING),
+}

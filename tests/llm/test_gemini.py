@@ -1,0 +1,314 @@
+"""The Gemini provider: where it asks, with which key, and what the service answered when it was recorded."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_service import Answer, Service, cut_in, recordings
+
+import gathering
+from gathering.core import errors as e
+from gathering.core.events import Done, TextDelta, ThinkingDelta
+from gathering.core.messages import Completion
+from gathering.llm.gemini_answer import parse_response
+from gathering.llm.gemini_content import build_request
+from gathering.llm.gemini_stream import GeminiStream
+
+ASK = [{"role": "user", "content": "?"}]
+HELLO = {"candidates": [{"content": {"parts": [{"text": "Hello!"}]}, "finishReason": "STOP"}]}
+
+
+def provider(service: Service, model: str = "gemini-2.5-flash", **config: Any) -> Any:
+    return gathering.provider(f"gemini:{model}", base_url=service.url, max_retries=0, **config)
+
+
+def test_the_model_and_the_kind_of_answer_are_in_the_path(service: Service) -> None:
+    """And the key is in its header, never in the address."""
+    service.will_say(HELLO)
+    asked = provider(service, api_key="AIzaSecretSecretSecret")
+    assert asked.complete(ASK).content == "Hello!"
+    service.will_stream(HELLO)
+    assert "".join(asked.stream(ASK)) == "Hello!"
+    provider(service, "tunedModels/mine").complete(ASK)
+    paths = [r.path for r in service.received]
+    assert paths == [
+        "/v1/models/gemini-2.5-flash:generateContent",
+        "/v1/models/gemini-2.5-flash:streamGenerateContent?alt=sse",
+        "/v1/tunedModels/mine:generateContent",
+    ]
+    assert service.received[0].headers["x-goog-api-key"] == "AIzaSecretSecretSecret"
+    assert "authorization" not in service.received[0].headers
+    assert service.received[0].json == {"contents": [{"role": "user", "parts": [{"text": "?"}]}]}
+
+
+def test_the_key_is_in_one_of_two_variables(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service's own one first."""
+    service.will_say(HELLO)
+    for name, key in (("GOOGLE_API_KEY", "second"), ("GEMINI_API_KEY", "first")):
+        monkeypatch.setenv(name, key)
+        provider(service).complete(ASK)
+    assert [r.headers["x-goog-api-key"] for r in service.received] == ["second", "first"]
+
+
+def test_without_a_key_it_can_be_made_and_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No request goes out."""
+    monkeypatch.delenv("GEMINI_BASE_URL", raising=False)
+    made = gathering.provider("gemini:gemini-2.5-flash")
+    assert made.base_url == "https://generativelanguage.googleapis.com/v1beta"
+    assert made.is_available() is False
+    assert "GEMINI_API_KEY" in made.why_unavailable()
+    with pytest.raises(e.AuthenticationError, match="GEMINI_API_KEY"):
+        made.complete(ASK)
+    assert made.get_max_tokens() == 1_048_576
+
+
+def test_the_address_may_come_from_the_environment(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with every service."""
+    monkeypatch.setenv("GEMINI_BASE_URL", service.url)
+    service.will_say(HELLO)
+    assert gathering.provider("gemini:m").complete(ASK).content == "Hello!"
+
+
+def test_another_dialect_is_refused() -> None:
+    """In one line that says what to do."""
+    with pytest.raises(e.ConfigurationError, match="openai-compatible"):
+        gathering.provider("gemini:m", api="chat")
+
+
+def test_the_list_of_models(service: Service) -> None:
+    """Names as a call takes them; a list that is none is said to be none."""
+    service.will_say({"models": [{"name": "models/gemini-2.5-flash"}, {"name": "tunedModels/mine"}]})
+    assert provider(service).list_models() == ["gemini-2.5-flash", "tunedModels/mine"]
+    assert provider(service).is_available()
+    assert service.received[0].path == "/v1/models?pageSize=1000"
+    service.will_say({"data": []})
+    with pytest.raises(e.MalformedResponseError):
+        provider(service).list_models()
+
+
+def test_an_error_before_the_first_event_is_retried(service: Service) -> None:
+    """An error with a good status is one that may pass."""
+    busy = {"error": {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}}
+    service.will_stream(busy)
+    again = service.answers[0]
+    service.will_stream(HELLO)
+    service.will(again, *service.answers)
+    asked = gathering.provider("gemini:m", base_url=service.url)
+    asked.sleep = lambda seconds: None
+    stream = asked.stream(ASK)
+    assert "".join(stream) == "Hello!"
+    assert stream.completion.attempts == 2
+
+
+def test_a_tool_round_gives_the_signature_back(service: Service) -> None:
+    """An agent's second request holds the first answer's part as it was."""
+    part = {"functionCall": {"name": "double", "args": {"x": 21}}, "thoughtSignature": "sig=="}
+    answer = {"candidates": [{"content": {"parts": [part], "role": "model"}, "finishReason": "STOP"}]}
+    service.will_say(answer)
+    first = service.answers[0]
+    service.will_say(HELLO)
+    service.will(first, *service.answers)
+
+    @gathering.tool
+    def double(x: float) -> float:
+        """Double a number."""
+        return 2 * x
+
+    agent = gathering.Agent("ada", llm_provider=provider(service, "gemini-3.5-flash"), tools=[double])
+    assert str(agent.ask("What is double 21?")) == "Hello!"
+    contents = service.received[1].json["contents"]
+    assert contents[-2] == {"role": "model", "parts": [part]}
+    (response,) = contents[-1]["parts"]
+    assert response["functionResponse"]["name"] == "double"
+    assert "id" not in response["functionResponse"]
+
+
+# -- recordings --------------------------------------------------------------------------------------------------
+
+ERRORS = {
+    "error-400": e.AuthenticationError,
+    "error-404": e.ModelNotFoundError,
+    "error-429": e.RateLimitError,
+}
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return {"name": path.stem, **loaded}
+
+
+GEMINI = [r for r in map(_loaded, recordings()) if r["provider"] == "gemini"]
+#: Neither chat completions nor the interactions, lists and counts of other endpoints.
+OTHERS = ("embeddings", "gemini-openai-compat", "models-list", "signature", "token-count")
+CONTENT = [r for r in GEMINI if r["name"] not in OTHERS]
+needs_recordings = pytest.mark.skipif(not GEMINI, reason="the recordings are not here")
+
+
+def body_of(recorded: dict[str, Any]) -> bytes:
+    response = recorded["response"]
+    text = response.get("body_text")
+    return text.encode() if text is not None else base64.b64decode(response["body_base64"])
+
+
+@pytest.fixture(params=CONTENT, ids=lambda r: r["name"])
+def recorded(request: pytest.FixtureRequest) -> dict[str, Any]:
+    found: dict[str, Any] = request.param
+    return found
+
+
+def objects_in(recorded: dict[str, Any]) -> list[Any]:
+    body = body_of(recorded).decode()
+    if not recorded["response"]["stream"]:
+        return [json.loads(body)]
+    return [json.loads(line[6:]) for line in body.split("\n") if line.startswith("data: ")]
+
+
+def check(completion: Completion, recorded: dict[str, Any]) -> None:
+    """Against the recording, read as simply as can be."""
+    objects = objects_in(recorded)
+    parts = [p for o in objects for p in o["candidates"][0]["content"].get("parts", [])]
+    usage = objects[-1]["usageMetadata"]
+    calls = [p["functionCall"]["name"] for p in parts if p.get("functionCall", {}).get("name")]
+    assert completion.content == "".join(p.get("text", "") for p in parts if not p.get("thought"))
+    assert [c.name for c in completion.tool_calls] == calls
+    assert all(c.id and c.malformed is None for c in completion.tool_calls)
+    assert completion.usage.input_tokens == usage["promptTokenCount"]
+    written = usage.get("candidatesTokenCount", 0) + usage.get("thoughtsTokenCount", 0)
+    assert completion.usage.output_tokens == written
+    assert completion.usage.reasoning_tokens == usage.get("thoughtsTokenCount")
+    assert completion.usage.cached_tokens == usage.get("cachedContentTokenCount")
+    assert completion.model == objects[-1]["modelVersion"]
+    kept = [p for given in completion.parts for p in given["value"]]
+    signatures = [p["thoughtSignature"] for p in parts if "thoughtSignature" in p]
+    assert [p["thoughtSignature"] for p in kept if "thoughtSignature" in p] == signatures
+    reason = objects[-1]["candidates"][0]["finishReason"]
+    expected = {"STOP": "stop", "MAX_TOKENS": "length", "SAFETY": "content_filter"}[reason]
+    assert completion.finish_reason == ("tool_calls" if calls else expected)
+
+
+def play(service: Service, recorded: dict[str, Any], size: int | None) -> Any:
+    response = recorded["response"]
+    headers = {"content-type": response["headers"]["content-type"]}
+    service.will(Answer(cut_in(body_of(recorded), size), response["status"], headers))
+    return provider(service, "m")
+
+
+@needs_recordings
+@pytest.mark.parametrize("size", [None, 1, 7])
+def test_a_recording_to_a_sync_caller(recorded: dict[str, Any], service: Service, size: int | None) -> None:
+    """The answer or the error is the one recorded, however the network cuts it."""
+    stream = play(service, recorded, size).stream(ASK)
+    if recorded["name"] in ERRORS:
+        with pytest.raises(ERRORS[recorded["name"]]) as caught:
+            list(stream)
+        assert "Next: " in str(caught.value)
+        assert caught.value.provider == "gemini"
+        return
+    text = "".join(stream)
+    assert text == stream.completion.content
+    check(stream.completion, recorded)
+
+
+@needs_recordings
+async def test_a_recording_to_an_async_caller(recorded: dict[str, Any], service: Service) -> None:
+    """The same by ``await`` and by ``async for``."""
+    asked = play(service, recorded, 50)
+    if recorded["name"] in ERRORS:
+        with pytest.raises(ERRORS[recorded["name"]]):
+            await asked.complete_async(ASK)
+        return
+    check(await asked.complete_async(ASK), recorded)
+    stream = asked.stream(ASK)
+    pieces = [piece async for piece in stream]
+    assert "".join(pieces) == stream.completion.content
+    check(stream.completion, recorded)
+
+
+@needs_recordings
+def test_a_recording_byte_by_byte(recorded: dict[str, Any]) -> None:
+    """Events do not depend on the cuts, and a stream cut short is no answer."""
+    if not recorded["response"]["stream"]:
+        return
+    body = body_of(recorded)
+    stream = GeminiStream("m")
+    seen = [event for piece in cut_in(body, 1) for event in stream.feed(piece)] + stream.finish()
+    done = seen[-1]
+    assert isinstance(done, Done)
+    check(done.completion, recorded)
+    assert "".join(x.text for x in seen if isinstance(x, TextDelta)) == done.completion.content
+    assert "".join(x.text for x in seen if isinstance(x, ThinkingDelta)) == done.completion.thinking
+    cut = GeminiStream("m")
+    cut.feed(body[: len(body) // 2])
+    assert not cut.whole
+    with pytest.raises(e.IncompleteStreamError):
+        cut.finish()
+
+
+@needs_recordings
+def test_a_recorded_wait_is_read() -> None:
+    """It stands in the body."""
+    (found,) = [r for r in GEMINI if r["name"] == "error-429"]
+    error = _error_of(found)
+    assert error.retry_after == 48
+
+
+def _error_of(recorded: dict[str, Any]) -> e.ProviderError:
+    with pytest.raises(e.ProviderError) as caught:
+        parse_response(json.loads(body_of(recorded)))
+    return caught.value
+
+
+@needs_recordings
+def test_the_recorded_list_of_models(service: Service) -> None:
+    """All of it, without the collection's name."""
+    (found,) = [r for r in GEMINI if r["name"] == "models-list"]
+    play(service, found, None)
+    names = provider(service).list_models()
+    assert "gemini-2.5-flash" in names
+    assert len(names) == len(json.loads(body_of(found))["models"])
+    assert not any(name.startswith("models/") for name in names)
+
+
+def neutral(contents: list[Any]) -> list[dict[str, Any]]:
+    """The conversation behind recorded contents."""
+    messages: list[dict[str, Any]] = []
+    for content in contents:
+        if content["role"] == "model":
+            answer = parse_response({"candidates": [{"content": content, "finishReason": "STOP"}]})
+            messages.append(answer.message().to_dict())
+        elif "functionResponse" in content["parts"][0]:
+            for part in content["parts"]:
+                response = part["functionResponse"]
+                said = response["response"]["result"]
+                messages.append(
+                    {
+                        "role": "tool",
+                        "content": said,
+                        "tool_call_id": response["id"],
+                        "name": response["name"],
+                    }
+                )
+        else:
+            messages.append({"role": "user", "content": [*content["parts"]]})
+    return messages
+
+
+@needs_recordings
+def test_a_recorded_request_is_made_again(recorded: dict[str, Any]) -> None:
+    """The contents and options other clients sent are the ones sent here."""
+    wire = (recorded["request"] or {}).get("json")
+    if wire is None:
+        return
+    messages = neutral(wire["contents"])
+    system = wire.get("systemInstruction", {}).get("parts", [])
+    messages = [*({"role": "system", "content": p["text"]} for p in system), *messages]
+    names = {"temperature": "temperature", "maxOutputTokens": "max_tokens"}
+    config = {k: v for k, v in wire.get("generationConfig", {}).items() if k in names}
+    sent = build_request("gemini-2.5-flash", messages, None, {names[k]: v for k, v in config.items()})
+    assert sent["contents"] == wire["contents"]
+    assert sent.get("generationConfig", {}) == config
+    assert sent.get("systemInstruction", {}).get("parts", []) == system
