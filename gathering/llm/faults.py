@@ -317,6 +317,19 @@ def _is_final(error: ProviderError) -> bool:
     return isinstance(error, QuotaError | ContextOverflowError | AuthenticationError | ContentFilterError)
 
 
+#: Fields that are the question itself, in one dialect or another: without them another one would be asked.
+_THE_QUESTION = (
+    "model",
+    "messages",
+    "tools",
+    "input",
+    "instructions",
+    "contents",
+    "system",
+    "systemInstruction",
+)
+
+
 def _field_to_drop(said: ServerError, status: int) -> str:
     """The optional field the model or server does not take, to be left out in one more try."""
     unsupported = (
@@ -325,6 +338,4 @@ def _field_to_drop(said: ServerError, status: int) -> str:
     field = re.split(r"\W", said.param)[0]
     if (lost := _DEPRECATED.match(said.message)) is not None:
         unsupported, field = True, lost[1]
-    return (
-        field if unsupported and status in (400, 422) and field not in ("model", "messages", "tools") else ""
-    )
+    return field if unsupported and status in (400, 422) and field not in _THE_QUESTION else ""

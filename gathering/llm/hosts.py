@@ -50,6 +50,11 @@ class HostProvider(HTTPProvider):
         if host.headers:
             given = config.get("headers") or {}
             config["headers"] = {**host.headers, **{str(k).lower(): v for k, v in given.items()}}
+        if (config.get("api") or "chat") != "chat":
+            raise ConfigurationError(
+                f"{name} is asked by chat completions, not api={config['api']!r}: leave api out, or use "
+                "openai-compatible with its base_url"
+            )
         super().__init__(name, config)
         # What other providers say in their class stands in this one's row.
         vars(self).update(

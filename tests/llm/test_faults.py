@@ -194,3 +194,10 @@ def test_errors_in_a_good_answer() -> None:
 def test_no_body_breaks_the_reading(status: int, body: bytes) -> None:
     """Whatever a gateway sends, there is a typed error of one line."""
     assert "\n" not in str(fault_of_answer(status, {}, body).error)
+
+
+@pytest.mark.parametrize("field", ["input[0].content", "messages[1]", "contents", "system", "instructions"])
+def test_the_question_itself_is_never_left_out(field: str) -> None:
+    """A retry without it would ask something else."""
+    body = {"error": {"message": "not supported", "code": "unsupported_value", "param": field}}
+    assert fault(400, body).drop == ""

@@ -143,3 +143,9 @@ def test_a_recording_through_its_own_name(path: Any, service: Service) -> None:
     assert [m["role"] for m in sent["messages"]] == [m["role"] for m in asked["messages"]]
     assert sent.get("tools") == tools
     assert {k: sent[k] for k in extra} == extra
+
+
+def test_a_host_asked_in_another_format_says_what_to_use() -> None:
+    """Not silently in the one it has."""
+    with pytest.raises(ConfigurationError, match="openai-compatible"):
+        gathering.provider("xai:grok", api="responses")
