@@ -7,7 +7,7 @@ the common case, whole events of one ``data:`` line each, is cut in one split.
 
 from __future__ import annotations
 
-__all__ = ["LineReader", "SSEReader", "ServerEvent"]
+__all__ = ["SSEReader", "ServerEvent"]
 
 #: The event's name (empty if it has none) and its data.
 ServerEvent = tuple[str, str]
@@ -96,16 +96,3 @@ class SSEReader:
         if data:
             events.append((self._name, data.decode("utf-8", "replace")))
         self._data, self._name = [], ""
-
-
-class LineReader(SSEReader):
-    r"""Newline-delimited JSON, cut the same way: each line that is not blank is an event without a name.
-
-    >>> LineReader().feed(b'{"a": 1}\n\n{"a": 2}\r\n{"a"')
-    [('', '{"a": 1}'), ('', '{"a": 2}')]
-    """
-
-    __slots__ = ()
-
-    def _cut(self, lines: bytes) -> list[ServerEvent]:
-        return [("", line.decode("utf-8", "replace")) for line in lines.split(b"\n") if line.strip()]
