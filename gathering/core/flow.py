@@ -147,7 +147,7 @@ def _call(
             said.append(Message("assistant", partial))
         raise
     completion = _with_ids(completion)
-    cost = plan.provider.get_cost(completion.usage)
+    cost = plan.provider.cost_of(completion)
     said.append(record.settle(completion, cost))
     calls.append((record, completion, cost))
     return completion, record
@@ -255,7 +255,7 @@ def _reply(
         cost=_total([cost for _, _, cost in calls]),
         latency=latency,
         ttft=None if ttft is None else ttft / 1000,
-        model=f"{plan.provider.name}:{last.model or plan.provider.model}".rstrip(":"),
+        model=f"{last.provider or plan.provider.name}:{last.model or plan.provider.model}".rstrip(":"),
         finish_reason=last.finish_reason,
         turn_id=plan.record.turn_id,
     )

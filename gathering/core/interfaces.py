@@ -12,7 +12,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage
+from gathering.core.errors import ConfigurationError
+from gathering.core.messages import Completion, MessageDict, OutputMode, ToolSpec, Usage, text_of
+from gathering.core.offers import Embeddings, ModelInfo, TokenCount
 from gathering.core.results import ToolPermission, ToolResult
 
 if TYPE_CHECKING:
@@ -46,6 +48,11 @@ class ILLMProvider(ABC):
     estimates_tokens: ClassVar[bool] = True
     #: True when calls side by side would only wait for each other, as on one small machine.
     one_at_a_time: ClassVar[bool] = False
+    #: What the provider does with ``output={"name": ..., "schema": ...}`` among the params: ``native`` or
+    #: ``constrained``; ``prompted`` means nothing, so that the schema is put into the prompt instead.
+    structured_output: OutputMode = "prompted"
+    #: Whether a message may have images.
+    takes_images: bool = False
 
     def __init__(self, name: str, config: Mapping[str, Any]) -> None:
         self.name = name
@@ -96,9 +103,38 @@ class ILLMProvider(ABC):
         """How many tokens the model can read and write in one call together."""
         return 8192
 
+    def get_max_output(self) -> int:
+        """How many tokens the model can write in one call."""
+        return self.get_max_tokens()
+
+    def count_tokens(self, messages: list[MessageDict], tools: list[ToolSpec] | None = None) -> TokenCount:
+        """How many tokens a request with these messages and tools has; may ask the service."""
+        said = "".join(text_of(m.get("content")) + str(m.get("tool_calls") or "") for m in messages)
+        offered = str(tools or "")
+        count = self.get_token_count(said) + self.get_token_count(offered) + 4 * len(messages)
+        return TokenCount(int(count), exact=False)
+
     def get_cost(self, usage: Usage) -> float | None:
         """US dollars for this usage, None where the price is not known."""
         return None
+
+    def cost_of(self, completion: Completion) -> float | None:
+        """US dollars for this answer, None where the price is not known."""
+        return 0.0 if completion.source == "cache" else self.get_cost(completion.usage)
+
+    def models(self) -> list[ModelInfo]:
+        """The models this provider has; by default the one it was made for."""
+        return [ModelInfo(self.model, context=self.get_max_tokens())] if self.model else []
+
+    def embed(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
+        """One vector for each text. Raises ``ConfigurationError`` where the provider has no embeddings."""
+        raise ConfigurationError(
+            f"{self.name} has no embeddings: use another provider, or gathering.provider('local').embed(...)"
+        )
+
+    async def embed_async(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
+        """The same vectors, awaited; by default ``embed`` on a worker thread."""
+        return await asyncio.to_thread(self.embed, texts, model)
 
     def __repr__(self) -> str:
         """Name and model; never the configuration, which may hold a key."""

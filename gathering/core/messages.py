@@ -11,6 +11,7 @@ can read it without importing anything::
     {"role": "assistant", "content": "", "tool_calls": [{"id": "c1", "name": "calculator", "arguments": {...}}]}
     {"role": "tool", "content": "375", "tool_call_id": "c1", "name": "calculator"}
 
+an image beside the text is ``"images": [{"media_type": "image/png", "data": base64} or {"url": ...}]``,
 and a tool offered to a provider is ``{"name", "description", "parameters"}`` with ``parameters`` a JSON schema
 (and ``examples`` where the tool has some).
 """
@@ -23,12 +24,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from gathering.core import display
+from gathering.core.images import Image
 
 __all__ = [
     "Completion",
     "FinishReason",
     "Message",
     "MessageDict",
+    "OutputMode",
     "Reply",
     "Role",
     "Timing",
@@ -40,6 +43,8 @@ __all__ = [
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "refusal", "other"]
+#: ``native``: the service keeps to the schema; ``constrained``: a grammar does; ``prompted``: it was asked to.
+OutputMode: TypeAlias = Literal["", "native", "constrained", "prompted"]
 MessageDict: TypeAlias = dict[str, Any]
 ToolSpec: TypeAlias = dict[str, Any]
 
@@ -130,6 +135,7 @@ class Message:
     tool_call_id: str | None = None
     name: str | None = None
     parts: tuple[Mapping[str, Any], ...] = ()
+    images: tuple[Image, ...] = ()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Message:
@@ -141,6 +147,7 @@ class Message:
             tool_call_id=data.get("tool_call_id"),
             name=data.get("name"),
             parts=tuple(data.get("parts") or ()),
+            images=tuple(Image.read(image) for image in data.get("images") or ()),
         )
 
     def to_dict(self) -> MessageDict:
@@ -154,6 +161,8 @@ class Message:
             data["name"] = self.name
         if self.parts:
             data["parts"] = list(self.parts)
+        if self.images:
+            data["images"] = [image.to_dict() for image in self.images]
         return data
 
 
@@ -199,6 +208,9 @@ class Completion(Mapping[str, Any]):
     timing: Timing | None = None  # as recorded, when it comes from a tape or cache
     source: Literal["live", "cache", "tape"] = "live"
     attempts: int = 1
+    provider: str = ""  # who answered, where that is another one than was asked (a fallback)
+    output_mode: OutputMode = ""  # how the form of a structured answer was brought about
+    logprobs: tuple[Mapping[str, Any], ...] = ()  # {"token", "logprob", "top": [{"token", "logprob"}, ...]}
 
     def message(self) -> Message:
         """The assistant message to keep in the conversation."""

@@ -153,6 +153,7 @@ class CallRecord:
         """Put the call as ``ok`` with its answer; the answer's message."""
         message = completion.message()
         row: dict[str, Any] = {
+            "provider": completion.provider or self.provider,
             "model": completion.model or self.model,
             "source": completion.source,
             "attempts": completion.attempts,
