@@ -4,12 +4,13 @@ It yields batches of events for the caller and commands for the driver, and is s
 
     flow = turn(plan)
     Complete | OpenStream, NextBatch ...   -> sent a Completion | a batch of events
+    AskPerson                              -> sent a Decision
     RunTools                               -> sent a list of ToolResults
     [TextDelta(...), ...]                  -> sent nothing; the caller's
     [Done(completion, reply)]              the end
 
-Everything that decides lives here: the tool loop and its bound, what is remembered, what becomes a row, what a cut
-turn leaves behind. Drivers (``gathering.core.drive``) only do what they are told.
+Everything that decides lives here and in ``gathering.core.acts``: the tool loop and its bound, what is remembered, what
+becomes a row, what a cut turn leaves behind. Drivers (``gathering.core.drive``) only do what they are told.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ import asyncio
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from gathering.core.errors import TurnLimitError
-from gathering.core.events import Done, Event, TextDelta, ToolFinished, ToolStarted
+from gathering.core.acts import Acts, AskPerson, RunTools
+from gathering.core.errors import OutputError, TurnLimitError
+from gathering.core.events import Done, TextDelta
 from gathering.core.interfaces import ILLMProvider, ITool
-from gathering.core.messages import Completion, Message, MessageDict, Reply, ToolCall, ToolSpec, Usage
+from gathering.core.messages import Completion, Message, MessageDict, OutputMode, Reply, ToolSpec, Usage
+from gathering.core.permissions import IPolicy
 from gathering.core.recording import CallRecord, TurnRecord
-from gathering.core.results import ToolResult
 from gathering.core.session import new_id
 from gathering.core.stream import Batch, gives_only_text
 
@@ -35,8 +37,7 @@ __all__ = [
     "Flow",
     "NextBatch",
     "OpenStream",
-    "RunTools",
-    "ToolJob",
+    "OutputForm",
     "TurnPlan",
     "turn",
 ]
@@ -67,23 +68,22 @@ class NextBatch:
     """The next batch of the open stream; the last one ends with ``Done``, after it the stream is closed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolJob:
-    """One tool call to run. ``tool`` is None when nothing of that name exists."""
+class OutputForm(Protocol):
+    """The form a structured answer is to have (``gathering.agents.output``)."""
 
-    call: ToolCall
-    tool: ITool | None
+    @property
+    def param(self) -> dict[str, Any]:
+        """``{"name", "schema"}``, for a provider that keeps to a schema."""
+
+    @property
+    def instruction(self) -> str:
+        """What to tell a model whose provider does not."""
+
+    def read(self, text: str) -> Any:
+        """The value in an answer. Raises ``OutputError``."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunTools:
-    """Run these tool calls; the flow is sent their ``ToolResult`` list, in order. ``known`` names all tools there are."""
-
-    jobs: tuple[ToolJob, ...]
-    known: tuple[str, ...] = ()
-
-
-Command: TypeAlias = Complete | OpenStream | NextBatch | RunTools
+Command: TypeAlias = Complete | OpenStream | NextBatch | AskPerson | RunTools
 Flow: TypeAlias = Generator[Command | Batch, Any, Reply]
 
 
@@ -92,7 +92,8 @@ class TurnPlan:
     """All a turn needs, handed in by the agent.
 
     ``messages`` is what is sent before the user's message: the system prompt and the context window.
-    ``remember`` receives the turn's messages once, when it is over or cut with something to keep.
+    ``remember`` receives the turn's messages once, when it is over or cut with something to keep. ``said`` is what an
+    earlier process had of this turn, from the user's message to tool calls that wait for a person.
     """
 
     provider: ILLMProvider
@@ -104,43 +105,87 @@ class TurnPlan:
     params: Mapping[str, Any] = field(default_factory=dict)
     streaming: bool = False
     max_rounds: int = 8
+    policy: IPolicy | None = None
+    output: OutputForm | None = None
+    said: Sequence[Message] = ()
+    said_call_id: str = ""
     remember: Callable[[Sequence[Message]], None] = lambda messages: None
 
 
 def turn(plan: TurnPlan) -> Flow:
     """One user message to its final answer. Raises what the provider raises, or ``TurnLimitError``."""
     begun = time.perf_counter()
-    said: list[Message] = [plan.message]
+    said: list[Message] = list(plan.said) or [plan.message]
     calls: list[tuple[CallRecord, Completion, float | None]] = []
-    plan.record.message(plan.message)
     try:
-        for _ in range(plan.max_rounds):
-            completion, record = yield from _call(plan, said, calls)
-            if not completion.tool_calls:
-                break
-            yield from _run_tools(plan, completion.tool_calls, record.call_id, said)
+        if plan.said:
+            yield from _acts(plan, plan.said_call_id, said).settle(plan.said[-1].tool_calls)
         else:
-            raise TurnLimitError(
-                f"{plan.record.agent!r} was still calling tools after {plan.max_rounds} rounds: "
-                "raise max_rounds, or say in its history when to stop"
-            )
+            plan.record.message(plan.message)
+        completion = yield from _rounds(plan, said, calls)
+        output, repaired = yield from _output(plan, said, calls)
     except BaseException:
         _keep_what_is_whole(plan, said)
         raise
     plan.remember(said)
     reply = _reply(plan, said, calls, time.perf_counter() - begun)
+    if plan.output is not None:
+        completion = calls[-1][1]
+        reply = replace(reply, output=output, output_mode=_mode(plan, completion), repaired=repaired)
     yield [Done(completion, reply)]
     return reply
+
+
+def _rounds(
+    plan: TurnPlan, said: list[Message], calls: list[tuple[CallRecord, Completion, float | None]]
+) -> Generator[Command | Batch, Any, Completion]:
+    """Ask, run the tools that are wanted, ask again: to the first answer without tool calls."""
+    for _ in range(plan.max_rounds):
+        completion, record = yield from _call(plan, said, calls)
+        if not completion.tool_calls:
+            return completion
+        yield from _acts(plan, record.call_id, said).settle(completion.tool_calls)
+    raise TurnLimitError(
+        f"{plan.record.agent!r} was still calling tools after {plan.max_rounds} rounds: "
+        "raise max_rounds, or say in its history when to stop"
+    )
+
+
+def _output(
+    plan: TurnPlan, said: list[Message], calls: list[tuple[CallRecord, Completion, float | None]]
+) -> Generator[Command | Batch, Any, tuple[Any, bool]]:
+    """The value in the answer, and whether it took a second try: the model is told once what is wrong."""
+    if plan.output is None:
+        return None, False
+    try:
+        return plan.output.read(said[-1].content), False
+    except OutputError as error:
+        if calls[-1][1].refusal is not None:
+            raise
+        repair = Message("user", f"{error.problem}. Answer again, with the JSON alone.")
+    plan.record.message(repair)
+    said.append(repair)
+    yield from _rounds(plan, said, calls)
+    return plan.output.read(said[-1].content), True
+
+
+def _mode(plan: TurnPlan, completion: Completion) -> OutputMode:
+    return completion.output_mode or plan.provider.structured_output
+
+
+def _acts(plan: TurnPlan, call_id: str, said: list[Message]) -> Acts:
+    return Acts(plan.record, plan.tools, plan.policy, call_id, said)
 
 
 def _call(
     plan: TurnPlan, said: list[Message], calls: list[tuple[CallRecord, Completion, float | None]]
 ) -> Generator[Command | Batch, Any, tuple[Completion, CallRecord]]:
     """One request to the provider, recorded from before it goes out to its end."""
-    record = plan.record.call(plan.provider, dict(plan.params))
+    params = _params(plan)
+    record = plan.record.call(plan.provider, params)
     messages = [*plan.messages, *(m.to_dict() for m in said)]
     try:
-        completion = yield from _exchange(plan, messages, record)
+        completion = yield from _exchange(plan, messages, params, record)
     except BaseException as error:
         partial = record.fail(error, "interrupted" if _is_stop(error) else "error")
         if partial:
@@ -153,18 +198,25 @@ def _call(
     return completion, record
 
 
+def _params(plan: TurnPlan) -> dict[str, Any]:
+    """The turn's params; a provider that keeps to schemas is given the answer's."""
+    if plan.output is None or plan.provider.structured_output == "prompted":
+        return dict(plan.params)
+    return {**plan.params, "output": plan.output.param}
+
+
 def _exchange(
-    plan: TurnPlan, messages: list[MessageDict], record: CallRecord
+    plan: TurnPlan, messages: list[MessageDict], params: dict[str, Any], record: CallRecord
 ) -> Generator[Command | Batch, Any, Completion]:
     # A stream of bare strings cannot carry tool calls: such a provider is asked for whole answers when there are tools.
     if not plan.streaming or (plan.specs and gives_only_text(plan.provider)):
-        completion: Completion = yield Complete(plan.provider, messages, plan.specs, plan.params)
+        completion: Completion = yield Complete(plan.provider, messages, plan.specs, params)
         if plan.streaming and completion.content:
             piece: Batch = [TextDelta(completion.content)]
             record.arrive(piece)
             yield piece
         return completion
-    yield OpenStream(plan.provider, messages, plan.specs, plan.params)
+    yield OpenStream(plan.provider, messages, plan.specs, params)
     while True:
         batch: Batch = yield NextBatch()
         last = batch[-1] if batch else None
@@ -175,44 +227,6 @@ def _exchange(
             yield batch
         if isinstance(last, Done):
             return last.completion
-
-
-def _run_tools(
-    plan: TurnPlan, calls: Sequence[ToolCall], call_id: str, said: list[Message]
-) -> Generator[Command | Batch, Any, None]:
-    jobs = tuple(ToolJob(call, plan.tools.get(call.name)) for call in calls)
-    for job in jobs:
-        plan.record.tool_call(job.call, call_id, _permissions(job.tool))
-    yield [ToolStarted(job.call) for job in jobs]
-    try:
-        results: list[ToolResult] = yield RunTools(jobs, tuple(plan.tools))
-    except BaseException:
-        # Every tool call needs its answer, or the next turn is refused by the provider.
-        results = [ToolResult(success=False, error="interrupted before it was done") for _ in jobs]
-        _tell(plan, jobs, results, call_id, said)
-        raise
-    _tell(plan, jobs, results, call_id, said)
-    finished: list[Event] = [
-        ToolFinished(job.call, result) for job, result in zip(jobs, results, strict=True)
-    ]
-    yield finished
-
-
-def _tell(
-    plan: TurnPlan, jobs: Sequence[ToolJob], results: Sequence[ToolResult], call_id: str, said: list[Message]
-) -> None:
-    for job, result in zip(jobs, results, strict=True):
-        decision = "allow" if job.tool is not None else "deny"
-        plan.record.tool_result(
-            job.call, call_id, result, decision, "default" if job.tool else "unknown tool"
-        )
-        message = Message("tool", result.text(), tool_call_id=job.call.id, name=job.call.name)
-        plan.record.message(message, call_id)
-        said.append(message)
-
-
-def _permissions(tool: ITool | None) -> str | None:
-    return None if tool is None else ",".join(sorted(p.value for p in tool.permissions))
 
 
 def _with_ids(completion: Completion) -> Completion:

@@ -12,6 +12,7 @@ can read it without importing anything::
     {"role": "tool", "content": "375", "tool_call_id": "c1", "name": "calculator"}
 
 an image beside the text is ``"images": [{"media_type": "image/png", "data": base64} or {"url": ...}]``,
+a tool's message about a failure has ``"is_error": True``,
 and a tool offered to a provider is ``{"name", "description", "parameters"}`` with ``parameters`` a JSON schema
 (and ``examples`` where the tool has some).
 """
@@ -136,6 +137,7 @@ class Message:
     name: str | None = None
     parts: tuple[Mapping[str, Any], ...] = ()
     images: tuple[Image, ...] = ()
+    is_error: bool = False  # of a tool's message: the tool failed, or was not allowed to run
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Message:
@@ -148,6 +150,7 @@ class Message:
             name=data.get("name"),
             parts=tuple(data.get("parts") or ()),
             images=tuple(Image.read(image) for image in data.get("images") or ()),
+            is_error=bool(data.get("is_error")),
         )
 
     def to_dict(self) -> MessageDict:
@@ -163,6 +166,8 @@ class Message:
             data["parts"] = list(self.parts)
         if self.images:
             data["images"] = [image.to_dict() for image in self.images]
+        if self.is_error:
+            data["is_error"] = True
         return data
 
 
@@ -265,13 +270,16 @@ def as_completion(answer: Any) -> Completion:
 class Reply:
     """What an agent's turn gave. ``str(reply)`` is the text; latencies are seconds, cost is US dollars.
 
-    ``usage`` and ``cost`` are of all calls of the turn together; an unknown price is None, not 0.
+    ``usage`` and ``cost`` are of all calls of the turn together; an unknown price is None, not 0. ``output`` is the value
+    of a structured answer, ``output_mode`` how its form came about, ``repaired`` whether it took a second try.
     """
 
     text: str
     agent: str = ""
     thinking: str = ""
     output: Any = None
+    output_mode: OutputMode = ""
+    repaired: bool = False
     tool_calls: tuple[ToolCall, ...] = ()
     messages: tuple[Message, ...] = ()
     usage: Usage = Usage()

@@ -21,6 +21,14 @@ def test_a_message_survives_being_a_dict(role: Any, content: str, tool_calls: tu
     assert Message.from_dict(message.to_dict()) == message
 
 
+def test_a_failure_is_marked_and_success_is_not() -> None:
+    """The mark survives being a dict; what went well says nothing about it."""
+    failed = Message("tool", "Error: no", tool_call_id="1", is_error=True)
+    assert failed.to_dict()["is_error"] is True
+    assert Message.from_dict(failed.to_dict()) == failed
+    assert "is_error" not in Message("tool", "42", tool_call_id="1").to_dict()
+
+
 def test_a_completion_reads_like_the_dict_it_replaces() -> None:
     """``["content"]``, ``["role"]``, ``.get`` and ``in``."""
     completion = Completion("Hi", tool_calls=(ToolCall("1", "f", {"x": 1}),))
