@@ -10,11 +10,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gathering.core.errors import IncompleteStreamError, MalformedResponseError, ProviderError
-from gathering.core.events import Done, Event, TextDelta, ThinkingDelta, ToolCallDelta, UsageUpdate
+from gathering.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta, UsageUpdate
 from gathering.core.messages import Completion
 from gathering.llm.anthropic_messages import completion_of, error_of, usage_of
-from gathering.llm.sse import SSEReader
+from gathering.llm.reader import AnswerReader, json_in
 
 __all__ = ["MessagesStream"]
 
@@ -22,7 +21,7 @@ __all__ = ["MessagesStream"]
 _BLOCK_OF = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "thinking"}
 
 
-class MessagesStream:
+class MessagesStream(AnswerReader):
     r"""Fed the bytes of each network read, gives the events in them; ``finish()`` gives the last ones.
 
     >>> stream = MessagesStream("m")
@@ -33,15 +32,14 @@ class MessagesStream:
     (True, 'Hi')
     """
 
+    service = "is an Anthropic Messages service"
+
     def __init__(self, model: str = "", origin: str = "") -> None:
-        self.ended = False  #: the end mark was read; nothing that follows matters
-        self.failure: ProviderError | None = None  #: an error that came behind the last events
-        self._sse = SSEReader()
+        super().__init__()
         self._asked, self._origin = model, origin
         self._message: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
         self._blocks: dict[str, _Block] = {}
-        self._text: list[str] = []
         self._begun = False
         self._takers: Mapping[str, Callable[[Mapping[str, Any], list[Event]], None]] = {
             "message_start": self._message_start,
@@ -51,56 +49,13 @@ class MessagesStream:
             "message_stop": self._message_stop,
         }
 
-    @property
-    def partial(self) -> str:
-        """The text that has arrived so far."""
-        return "".join(self._text)
-
-    @property
-    def whole(self) -> bool:
-        """Whether the answer is complete, even if the connection breaks now."""
-        return self.ended
-
-    def feed(self, data: bytes) -> list[Event]:
-        """The events that end within these bytes. Raises the typed error an event holds.
-
-        Events that came before it in the same bytes are given first: the error is in ``failure`` then.
-        """
-        if self.failure is not None:
-            raise self.failure
-        events: list[Event] = []
-        try:
-            for name, text in self._sse.feed(data):
-                if self.ended:
-                    break
-                self._take(name, text, events)
-        except ProviderError as error:
-            if not events:
-                raise
-            self.failure = error
-        return events
-
-    def finish(self) -> list[Event]:
-        """What is left, and ``Done``. Raises ``IncompleteStreamError`` with the partial text if the end mark is missing."""
-        if self.failure is not None:
-            raise self.failure
-        events: list[Event] = []
-        for name, text in self._sse.flush() if not self.ended else ():
-            if _json_in(text) is not None:  # half an event is no event
-                self._take(name, text, events)
-        if not self.ended:
-            raise IncompleteStreamError(
-                f"the stream ended without its end mark after {len(self.partial)} characters of text, "
-                "the answer is not whole. Next: ask again; what arrived is in the error's .partial",
-                partial=self.partial,
-            )
-        return [*events, Done(self._completion())]
-
     def _take(self, name: str, text: str, events: list[Event]) -> None:
         """One server event: append what it says to ``events``. The type inside counts, gateways drop names."""
-        data = _json_in(text)
+        if text.strip() == "[DONE]":  # the end mark of another dialect, added by a gateway
+            self.ended = self._message.get("stop_reason") is not None
+            return
+        data = self._parsed(text)
         if not isinstance(data, Mapping):
-            self._take_odd(text, data)
             return
         kind = str(data.get("type", name))
         error = error_of({"type": "error", **data}) if kind == "error" or "error" in data else None
@@ -109,16 +64,6 @@ class MessagesStream:
             raise error
         if (take := self._takers.get(kind)) is not None:
             take(data, events)
-
-    def _take_odd(self, text: str, data: Any) -> None:
-        if text.strip() == "[DONE]":  # the end mark of another dialect, added by a gateway
-            self.ended = self._message.get("stop_reason") is not None
-        elif data is None and text.strip() != "null":
-            raise MalformedResponseError(
-                f"the stream holds {text[:80]!r}, which is not JSON. "
-                "Next: check that base_url is an Anthropic Messages service",
-                partial=self.partial,
-            )
 
     def _message_start(self, data: Mapping[str, Any], events: list[Event]) -> None:
         message = _mapping(data.get("message"))
@@ -226,7 +171,7 @@ class _Block:
                 begun = block.get(key)
                 block[key] = f"{begun}{text}" if isinstance(begun, str) else text
             elif text.strip():
-                arguments = _json_in(text)
+                arguments = json_in(text)
                 block["input"] = arguments if isinstance(arguments, dict) else text
         return block
 
@@ -237,10 +182,3 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _figures(data: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in _mapping(data.get("usage")).items() if v is not None}
-
-
-def _json_in(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None

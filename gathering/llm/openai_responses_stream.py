@@ -13,12 +13,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gathering.core.errors import IncompleteStreamError, MalformedResponseError, ProviderError
-from gathering.core.events import Done, Event, TextDelta, ThinkingDelta, ToolCallDelta, UsageUpdate
+from gathering.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta, UsageUpdate
 from gathering.core.messages import Completion
 from gathering.llm.openai_chat import new_call_id
 from gathering.llm.openai_responses import completion_of, failure_of, item_text, thoughts_in, usage_of
-from gathering.llm.sse import SSEReader
+from gathering.llm.reader import AnswerReader
 
 __all__ = ["ResponsesStream"]
 
@@ -74,7 +73,7 @@ class _Item:
         return item
 
 
-class ResponsesStream:
+class ResponsesStream(AnswerReader):
     r"""Fed the bytes of each network read, gives the events in them; ``finish()`` gives the last ones.
 
     >>> stream = ResponsesStream("m")
@@ -86,81 +85,26 @@ class ResponsesStream:
     (True, 'Hi')
     """
 
+    service = "has the Responses API"
+
     def __init__(self, model: str = "", origin: str = "") -> None:
-        self.ended = False  #: the end mark was read; nothing that follows matters
-        self.failure: ProviderError | None = None  #: an error that came behind the last events
-        self._sse = SSEReader()
+        super().__init__()
         self._asked, self._origin = model, origin
-        self._text: list[str] = []
         self._thinking: list[str] = []
         self._thought: Any = None  # the part the last thought belongs to
         self._items: list[_Item] = []
         self._by_key: dict[Any, _Item] = {}
         self._response: Mapping[str, Any] = {}
 
-    @property
-    def partial(self) -> str:
-        """The text that has arrived so far."""
-        return "".join(self._text)
-
-    @property
-    def whole(self) -> bool:
-        """Whether the answer is complete, even if the connection breaks now."""
-        return self.ended
-
-    def feed(self, data: bytes) -> list[Event]:
-        """The events that end within these bytes. Raises the typed error an event holds.
-
-        Events that came before it in the same bytes are given first: the error is in ``failure`` then.
-        """
-        if self.failure is not None:
-            raise self.failure
-        events: list[Event] = []
-        try:
-            for name, text in self._sse.feed(data):
-                if self.ended:
-                    break
-                self._take(name, self._parsed(text), events)
-        except ProviderError as error:
-            if not events:
-                raise
-            self.failure = error
-        return events
-
-    def finish(self) -> list[Event]:
-        """What is left, and ``Done``. Raises ``IncompleteStreamError`` with the partial text if the end mark is missing."""
-        if self.failure is not None:
-            raise self.failure
-        events: list[Event] = []
-        if not self.ended:
-            for name, text in self._sse.flush():
-                try:
-                    said = self._parsed(text)
-                except MalformedResponseError:  # half an event is no event
-                    continue
-                self._take(name, said, events)
-        if not self.ended:
-            raise IncompleteStreamError(
-                f"the stream ended without its end mark after {len(self.partial)} characters of text, "
-                "the answer is not whole. Next: ask again; what arrived is in the error's .partial",
-                partial=self.partial,
-            )
-        return [*events, Done(self._completion())]
-
-    def _parsed(self, data: str) -> Mapping[str, Any]:
-        if data == "[DONE]":  # some servers add it; it marks nothing here
-            return {}
-        try:
-            said = json.loads(data)
-        except ValueError as err:
-            raise MalformedResponseError(
-                f"the stream holds {data[:80]!r}, which is not JSON. Next: check that base_url has the Responses API",
-                partial=self.partial,
-            ) from err
-        return said if isinstance(said, Mapping) else {}
-
-    def _take(self, name: str, said: Mapping[str, Any], events: list[Event]) -> None:
+    def _take(self, name: str, text: str, events: list[Event]) -> None:
         """One server event: append what it says to ``events``."""
+        if text == "[DONE]":  # some servers add it; it marks nothing here
+            return
+        said = self._parsed(text)
+        if isinstance(said, Mapping):
+            self._take_said(name, said, events)
+
+    def _take_said(self, name: str, said: Mapping[str, Any], events: list[Event]) -> None:
         kind = said.get("type") or name
         kind = kind if isinstance(kind, str) else ""
         if kind == "response.output_text.delta":  # each token passes here

@@ -11,8 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from gathering.core.errors import IncompleteStreamError, MalformedResponseError, ProviderError
-from gathering.core.events import Done, Event, TextDelta, ThinkingDelta, ToolCallDelta, UsageUpdate
+from gathering.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta, UsageUpdate
 from gathering.core.messages import Completion, ToolCall, Usage
 from gathering.llm.faults import error_in_body
 from gathering.llm.openai_chat import (
@@ -25,7 +24,7 @@ from gathering.llm.openai_chat import (
     thinking_in,
     usage_of,
 )
-from gathering.llm.sse import SSEReader
+from gathering.llm.reader import AnswerReader, json_in
 
 __all__ = ["ChatStream"]
 
@@ -33,7 +32,7 @@ _scan = json.JSONDecoder().raw_decode
 _PLAIN = frozenset(("content", "role", "refusal"))
 
 
-class ChatStream:
+class ChatStream(AnswerReader):
     r"""Fed the bytes of each network read, gives the events in them; ``finish()`` gives the last ones.
 
     >>> stream = ChatStream("m")
@@ -43,12 +42,11 @@ class ChatStream:
     (True, 'Hi')
     """
 
+    service = "is a chat-completions service"
+
     def __init__(self, model: str = "", style: ChatStyle = ChatStyle()) -> None:  # noqa: B008 - frozen
-        self.ended = False  #: the end mark was read; nothing that follows matters
-        self.failure: ProviderError | None = None  #: an error that came behind the last events
-        self._sse = SSEReader()
+        super().__init__()
         self._asked, self._style = model, style
-        self._text: list[str] = []
         self._thinking: list[str] = []
         self._refusal: list[str] = []
         self._calls = _CallPieces()
@@ -61,50 +59,9 @@ class ChatStream:
         self._chunk: Mapping[str, Any] = {}
 
     @property
-    def partial(self) -> str:
-        """The text that has arrived so far."""
-        return "".join(self._text)
-
-    @property
     def whole(self) -> bool:
         """Whether the answer is complete, even if the connection breaks now."""
         return self.ended or self._finish is not None
-
-    def feed(self, data: bytes) -> list[Event]:
-        """The events that end within these bytes. Raises the typed error a chunk holds.
-
-        Events that came before it in the same bytes are given first: the error is in ``failure`` then.
-        """
-        if self.failure is not None:
-            raise self.failure
-        events: list[Event] = []
-        try:
-            for name, text in self._sse.feed(data):
-                if self.ended:
-                    break
-                self._take(name, text, events)
-        except ProviderError as error:
-            if not events:
-                raise
-            self.failure = error
-        return events
-
-    def finish(self) -> list[Event]:
-        """What is left, and ``Done``. Raises ``IncompleteStreamError`` with the partial text if the end mark is missing."""
-        if self.failure is not None:
-            raise self.failure
-        events: list[Event] = []
-        if not self.ended:
-            for name, text in self._sse.flush():
-                if text == "[DONE]" or _is_json(text):  # half an event is no event
-                    self._take(name, text, events)
-        if not self.whole:
-            raise IncompleteStreamError(
-                f"the stream ended without its end mark after {len(self.partial)} characters of text, "
-                "the answer is not whole. Next: ask again; what arrived is in the error's .partial",
-                partial=self.partial,
-            )
-        return [*events, Done(self._completion())]
 
     def _take(self, name: str, data: str, events: list[Event]) -> None:
         """One server event: append what it says to ``events``."""
@@ -117,7 +74,7 @@ class ChatStream:
             delta = choice["delta"]
             piece = delta["content"]
             simple = delta.keys() <= _PLAIN and not delta.get("refusal") and "error" not in chunk
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             simple = False
         if not simple:
             self._take_any(name, data, events)
@@ -133,7 +90,7 @@ class ChatStream:
         self._chunk = chunk
 
     def _take_any(self, name: str, data: str, events: list[Event]) -> None:
-        chunk = self._parsed(data)
+        chunk = self._mapping(data)
         if (error := error_in_body(chunk)) is not None or (
             error := self._named_error(name, chunk)
         ) is not None:
@@ -146,14 +103,8 @@ class ChatStream:
                 self._choice(choice, events)
         self._see_usage(chunk, events)
 
-    def _parsed(self, data: str) -> Mapping[str, Any]:
-        try:
-            chunk = json.loads(data)
-        except ValueError as err:
-            raise MalformedResponseError(
-                f"the stream holds {data[:80]!r}, which is not JSON. Next: check that base_url is a chat-completions service",
-                partial=self.partial,
-            ) from err
+    def _mapping(self, data: str) -> Mapping[str, Any]:
+        chunk = self._parsed(data)
         if isinstance(chunk, list) and chunk:
             chunk = chunk[0]
         return chunk if isinstance(chunk, Mapping) else {}
@@ -279,7 +230,7 @@ class _CallPieces:
         # Without a number a new id starts a call; without both a name does, unless it is only said again.
         if identity:
             return bool(identity != last["id"])
-        return bool(name) and (name != last["name"] or _is_json("".join(last["arguments"])))
+        return bool(name) and (name != last["name"] or json_in("".join(last["arguments"])) is not None)
 
     def _new(self, index: Any) -> dict[str, Any]:
         call: dict[str, Any] = {"id": "", "name": "", "arguments": [], "at": len(self._calls), "extra": None}
@@ -294,14 +245,6 @@ class _CallPieces:
             call["id"] = call["id"] or new_call_id()
         calls = tuple(ToolCall.from_json(c["id"], c["name"], "".join(c["arguments"])) for c in self._calls)
         return calls, {c["id"]: c["extra"] for c in self._calls if c["extra"]}
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_thought(delta: Mapping[str, Any]) -> bool:
