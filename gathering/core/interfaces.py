@@ -53,6 +53,8 @@ class ILLMProvider(ABC):
     structured_output: OutputMode = "prompted"
     #: Whether a message may have images.
     takes_images: bool = False
+    #: False when the answer is known already, so that a call sends and costs nothing.
+    is_live: bool = True
 
     def __init__(self, name: str, config: Mapping[str, Any]) -> None:
         self.name = name
@@ -86,6 +88,12 @@ class ILLMProvider(ABC):
         from gathering.core.stream import whole_answer
 
         return whole_answer(self, messages, tools, params)
+
+    def prepared(
+        self, messages: list[MessageDict], tools: list[ToolSpec] | None, params: dict[str, Any]
+    ) -> ILLMProvider:
+        """The provider for exactly this request, which is asked right after; sends nothing."""
+        return self
 
     def is_available(self) -> bool:
         """Whether a call could succeed now. Must not raise; may do a short request."""
@@ -252,6 +260,15 @@ class ITool(ABC):
     def has_permission(self, permission: ToolPermission) -> bool:
         """Whether the tool may do acts of this kind."""
         return permission in self.permissions
+
+    def permission_for(self, arguments: Mapping[str, Any]) -> ToolPermission:
+        """The kind of act these arguments ask for; by default the gravest the tool may do."""
+        gravest = (ToolPermission.DELETE, ToolPermission.EXECUTE, ToolPermission.WRITE)
+        return next((p for p in gravest if p in self.permissions), ToolPermission.READ)
+
+    def targets(self, arguments: Mapping[str, Any]) -> dict[str, str]:
+        """What these arguments would touch, by name (``path``, ``host``, ``table``, ...), for rules to match."""
+        return {str(name): str(value) for name, value in arguments.items()}
 
 
 class IPersonalityBlock(ABC):

@@ -7,30 +7,21 @@ it wraps the interface, not a service.
 
 from __future__ import annotations
 
-import asyncio
 import threading
-import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Generator
 from os import PathLike
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 from gathering.core import config, session
 from gathering.core.display import bundle
 from gathering.core.errors import ConfigurationError, MissingRecordingError, TapeError
-from gathering.core.events import Done, TextDelta, ThinkingDelta, ToolCallDelta
 from gathering.core.interfaces import ILLMProvider
-from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage, as_completion, text_of
-from gathering.core.stream import (
-    Batch,
-    TextStream,
-    batches_of,
-    batches_of_async,
-    gives_only_text,
-    whole_answer,
-)
-from gathering.testing.exchange import Played, error_body, is_answer, load, store_answer, store_batch
-from gathering.testing.tape_file import Entry, Request, TapeFile, key_of, neutral_request
+from gathering.core.messages import MessageDict, ToolSpec, text_of
+from gathering.core.offers import TokenCount
+from gathering.core.playback import PlaybackProvider
+from gathering.core.stored import Played, Request, load
+from gathering.storage.requests import key_of
+from gathering.testing.tape_file import Entry, TapeFile
 
 __all__ = ["Mode", "Tape", "TapedProvider", "current_tape", "tape"]
 
@@ -210,97 +201,15 @@ def _prompt(request: Request) -> str:
     return said if len(said) <= 80 else f"{said[:79]}…"
 
 
-class TapedProvider(ILLMProvider):
+class TapedProvider(PlaybackProvider):
     """A provider behind a tape: it answers from the tape, and asks the provider only for what is to be recorded.
 
     Tokens are counted by estimate, so that recording and replaying choose the same context window without the model.
     """
 
     def __init__(self, provider: ILLMProvider, tape: Tape) -> None:
-        self.provider, self.tape = provider, tape
-        self.name, self.config, self.model = provider.name, provider.config, provider.model
-
-    def complete(
-        self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any
-    ) -> Completion:
-        """The recorded answer, or the provider's own, which is recorded."""
-        request = self._request(messages, tools, params)
-        number, played = self.tape.find(request)
-        if played is not None:
-            time.sleep(self._pause(0, played.latency_ms))
-            return _answer(played)
-        with _Take(self.tape, request, number) as take:
-            answer = as_completion(self.provider.complete(messages, tools, **params))
-            take.keep(answer)
-        return answer
-
-    async def complete_async(
-        self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any
-    ) -> Completion:
-        """The same, awaited."""
-        request = self._request(messages, tools, params)
-        number, played = self.tape.find(request)
-        if played is not None:
-            await asyncio.sleep(self._pause(0, played.latency_ms))
-            return _answer(played)
-        with _Take(self.tape, request, number) as take:
-            answer = as_completion(await self.provider.complete_async(messages, tools, **params))
-            take.keep(answer)
-        return answer
-
-    def stream(
-        self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any
-    ) -> TextStream:
-        """The recorded events, or the provider's own, which are recorded as they come."""
-        request = self._request(messages, tools, params)
-
-        def sync() -> Generator[Batch, None, None]:
-            number, played = self.tape.find(request)
-            if played is not None:
-                for pause, batch in self._replay(played):
-                    time.sleep(pause)
-                    yield batch
-                return
-            with _Take(self.tape, request, number) as take:
-                for batch in batches_of(self._live_stream(messages, tools, params)):
-                    yield take.heard(batch)
-
-        async def asynchronous() -> AsyncGenerator[Batch, None]:
-            number, played = self.tape.find(request)
-            if played is not None:
-                for pause, batch in self._replay(played):
-                    await asyncio.sleep(pause)
-                    yield batch
-                return
-            with _Take(self.tape, request, number) as take:
-                async for batch in batches_of_async(self._live_stream(messages, tools, params)):
-                    yield take.heard(batch)
-
-        return TextStream(sync, asynchronous)
-
-    def _live_stream(
-        self, messages: list[MessageDict], tools: list[ToolSpec] | None, params: dict[str, Any]
-    ) -> Any:
-        # Bare strings cannot carry tool calls: such a provider is asked for whole answers when there are tools.
-        if tools and gives_only_text(self.provider):
-            return whole_answer(self.provider, messages, tools, params)
-        return self.provider.stream(messages, tools, **params)
-
-    def _replay(self, played: Played) -> Generator[tuple[float, Batch], None, None]:
-        """The recorded batches, each with the seconds to wait before it."""
-        last = 0.0
-        for at, batch in played.batches:
-            yield self._pause(last, at), batch
-            last = at
-        yield self._pause(last, played.latency_ms), [Done(_answer(played))]
-
-    def _pause(self, before_ms: float, at_ms: float) -> float:
-        return max(0.0, at_ms - before_ms) / 1000 / self.tape.speed if self.tape.speed else 0.0
-
-    def _request(
-        self, messages: list[MessageDict], tools: list[ToolSpec] | None, params: dict[str, Any]
-    ) -> Request:
-        return neutral_request(self.name, self.model, messages, tools, params)
+        super().__init__(provider, tape)
+        self.tape = tape
 
     def is_available(self) -> bool:
         """A tape that only replays needs nothing."""
@@ -310,65 +219,10 @@ class TapedProvider(ILLMProvider):
         """What the provider says, when it is asked at all."""
         return None if self.tape.mode == "replay" else self.provider.why_unavailable()
 
-    def get_max_tokens(self) -> int:
-        """The provider's own figure: it is known without asking the model."""
-        return self.provider.get_max_tokens()
+    def get_token_count(self, text: str) -> int:
+        """The estimate of any provider."""
+        return ILLMProvider.get_token_count(self, text)
 
-    def get_cost(self, usage: Usage) -> float | None:
-        """The provider's own price."""
-        return self.provider.get_cost(usage)
-
-
-def _answer(played: Played) -> Completion:
-    if played.error is not None:
-        raise played.error
-    assert played.completion is not None, "an exchange has an answer or an error"
-    return played.completion
-
-
-class _Take:
-    """One live exchange while it is recorded: kept when it ends with an answer or a failure of the other side."""
-
-    def __init__(self, tape: Tape, request: Request, number: int) -> None:
-        self.tape, self.request, self.number = tape, request, number
-        self.started_at, self._begun = time.time(), time.perf_counter()
-        self.batches: list[list[Any]] = []
-        self._first: float | None = None
-        self._kept = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, frames: object) -> None:
-        if error is not None and not self._kept and is_answer(error):
-            self._write({"error": error_body(error)})
-
-    def heard(self, batch: Batch) -> Batch:
-        """Note a batch and pass it on; the last one is the answer."""
-        if stored := store_batch(batch):
-            if self._first is None and any(
-                isinstance(e, (TextDelta, ThinkingDelta, ToolCallDelta)) for e in batch
-            ):
-                self._first = self._now()
-            self.batches.append([round(self._now(), 3), *stored])
-        if batch and isinstance(batch[-1], Done):
-            self.keep(batch[-1].completion)
-        return batch
-
-    def keep(self, completion: Completion) -> None:
-        """Write the exchange with its answer."""
-        self._write({"answer": store_answer(completion)})
-
-    def _write(self, outcome: dict[str, Any]) -> None:
-        now = self._now()
-        timing = {
-            "started_at": round(self.started_at, 6),
-            "ttft_ms": round(self._first if self._first is not None else now, 3),
-            "latency_ms": round(now, 3),
-        }
-        self._kept = True
-        stream = {"stream": self.batches} if self.batches else {}
-        self.tape.keep(self.request, self.number, {**timing, **stream, **outcome})
-
-    def _now(self) -> float:
-        return (time.perf_counter() - self._begun) * 1000
+    def count_tokens(self, messages: list[MessageDict], tools: list[ToolSpec] | None = None) -> TokenCount:
+        """The estimate of any provider."""
+        return ILLMProvider.count_tokens(self, messages, tools)

@@ -12,22 +12,20 @@ like a key is masked before anything is written.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from gathering.core.errors import TapeError
-from gathering.storage.values import clean_text, mask
+from gathering.core.stored import Request
+from gathering.storage.requests import line_of
 
-__all__ = ["VERSION", "Entry", "Request", "TapeFile", "key_of", "neutral_request"]
+__all__ = ["VERSION", "Entry", "TapeFile"]
 
 VERSION = 1
-
-Request: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,62 +34,6 @@ class Entry:
 
     request: Request
     body: Mapping[str, Any]  # everything but the request
-
-
-def neutral_request(
-    provider: str,
-    model: str,
-    messages: Sequence[Mapping[str, Any]],
-    tools: Sequence[Mapping[str, Any]] | None,
-    params: Mapping[str, Any],
-) -> Request:
-    """What was asked, without what differs from run to run: ids of tool calls become their numbers."""
-    numbers: dict[str, str] = {}
-    for message in messages:
-        for call in message.get("tool_calls") or ():
-            _number(numbers, call.get("id"))
-        _number(numbers, message.get("tool_call_id"))
-    return {
-        "provider": provider,
-        "model": model,
-        "messages": [_renumbered(dict(m), numbers) for m in messages],
-        "tools": [dict(t) for t in tools or ()],
-        "params": {k: v for k, v in sorted(params.items()) if v is not None},
-    }
-
-
-def _number(numbers: dict[str, str], identity: Any) -> None:
-    if isinstance(identity, str) and identity and identity not in numbers:
-        numbers[identity] = f"call-{len(numbers) + 1}"
-
-
-#: Where an id of a tool call stands, in a message and in the parts some services want back.
-_ID_FIELDS = frozenset({"id", "tool_call_id", "tool_use_id", "call_id"})
-
-
-def _renumbered(value: Any, numbers: Mapping[str, str], field: str = "") -> Any:
-    if isinstance(value, Mapping):
-        return {k: _renumbered(v, numbers, str(k)) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_renumbered(v, numbers) for v in value]
-    if field in _ID_FIELDS and isinstance(value, str):
-        return numbers.get(value, value)
-    return value
-
-
-def key_of(request: Request) -> str:
-    """A digest that is equal for equal requests, also when one of them was masked."""
-    return hashlib.sha256(_line(request, sort=True).encode()).hexdigest()
-
-
-def _line(value: Any, *, sort: bool = False) -> str:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=sort, default=_plain)
-    return mask(clean_text(text) or "")
-
-
-def _plain(value: Any) -> Any:
-    # The name of its type: a repr may hold an address, which differs from run to run.
-    return list(value) if isinstance(value, (set, frozenset, tuple)) else f"<{type(value).__name__}>"
 
 
 class TapeFile:
@@ -157,7 +99,7 @@ class TapeFile:
 
     def start_anew(self) -> None:
         """Put an empty tape in the file's place, at one stroke."""
-        header = _line({"gathering_tape": VERSION}) + "\n"
+        header = line_of({"gathering_tape": VERSION}) + "\n"
         beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +113,7 @@ class TapeFile:
 
     def append(self, entry: Entry) -> None:
         """Add one exchange; it is in the file when this returns."""
-        line = (_line({"request": entry.request, **entry.body}) + "\n").encode()
+        line = (line_of({"request": entry.request, **entry.body}) + "\n").encode()
         if not self._sound or not self.path.exists():
             self.start_anew()
         try:

@@ -153,7 +153,7 @@ def test_the_rhythm_can_be_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     Path(TAPE).write_text('{"gathering_tape": 1}\n' + json.dumps(line) + "\n")
     waited: list[float] = []
     clock = SimpleNamespace(sleep=waited.append)
-    monkeypatch.setattr(sys.modules["gathering.testing.tape"], "time", clock)
+    monkeypatch.setattr(sys.modules["gathering.core.playback"], "time", clock)
     for speed in (1, 2, 0):
         with tape(TAPE, "replay", speed=speed) as made:
             assert list(made.wrap(Untouchable()).stream(HI)) == ["on", "e"]

@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gathering.core.errors import TapeError
+from gathering.core.stored import neutral_request
+from gathering.storage.requests import key_of
 from gathering.testing import ScriptedProvider, tape
-from gathering.testing.tape_file import Entry, TapeFile, key_of, neutral_request
+from gathering.testing.tape_file import Entry, TapeFile
 
 PATH = Path("lesson.jsonl")
 HEADER = '{"gathering_tape": 1}\n'

@@ -1,15 +1,15 @@
-"""One exchange between its two forms: what a provider gave, and what stands on a tape. No file, no provider.
+"""One exchange between its two forms: what a provider was asked and gave, and what is kept of it. No file, no provider.
 
-Events keep their batches and their times; errors keep their type and details, so that a replayed notebook fails
-just as the recorded one did.
+The request is kept without what differs from run to run; events keep their batches and their times; errors keep
+their type and details, so that a replayed notebook fails just as the recorded one did.
 """
 
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from gathering.core import errors
 from gathering.core.errors import (
@@ -22,14 +22,67 @@ from gathering.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta
 from gathering.core.messages import Completion, Timing, ToolCall, Usage
 from gathering.core.stream import Batch
 
-__all__ = ["Played", "error_body", "is_answer", "load", "store_answer", "store_batch"]
+__all__ = [
+    "Played",
+    "Request",
+    "error_body",
+    "is_answer",
+    "load",
+    "neutral_request",
+    "store_answer",
+    "store_batch",
+]
+
+Request: TypeAlias = dict[str, Any]
+Source: TypeAlias = Literal["tape", "cache"]
 
 _DETAILS = ("status", "request_id", "retry_after", "partial")
 
 
+def neutral_request(
+    provider: str,
+    model: str,
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]] | None,
+    params: Mapping[str, Any],
+) -> Request:
+    """What was asked, without what differs from run to run: ids of tool calls become their numbers."""
+    numbers: dict[str, str] = {}
+    for message in messages:
+        for call in message.get("tool_calls") or ():
+            _number(numbers, call.get("id"))
+        _number(numbers, message.get("tool_call_id"))
+    return {
+        "provider": provider,
+        "model": model,
+        "messages": [_renumbered(dict(m), numbers) for m in messages],
+        "tools": [dict(t) for t in tools or ()],
+        "params": {k: v for k, v in sorted(params.items()) if v is not None},
+    }
+
+
+def _number(numbers: dict[str, str], identity: Any) -> None:
+    if isinstance(identity, str) and identity and identity not in numbers:
+        numbers[identity] = f"call-{len(numbers) + 1}"
+
+
+#: Where an id of a tool call stands, in a message and in the parts some services want back.
+_ID_FIELDS = frozenset({"id", "tool_call_id", "tool_use_id", "call_id"})
+
+
+def _renumbered(value: Any, numbers: Mapping[str, str], field: str = "") -> Any:
+    if isinstance(value, Mapping):
+        return {k: _renumbered(v, numbers, str(k)) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_renumbered(v, numbers) for v in value]
+    if field in _ID_FIELDS and isinstance(value, str):
+        return numbers.get(value, value)
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A recorded exchange, ready to be given again. ``batches`` pairs milliseconds with events, without ``Done``."""
+    """A kept exchange, ready to be given again. ``batches`` pairs milliseconds with events, without ``Done``."""
 
     batches: tuple[tuple[float, Batch], ...]
     completion: Completion | None
@@ -38,7 +91,7 @@ class Played:
 
 
 def store_batch(batch: Batch) -> list[dict[str, Any]]:
-    """The events of one batch as they stand on the tape; ``Done`` is the answer's and left out."""
+    """The events of one batch as they are kept; ``Done`` is the answer's and left out."""
     return [stored for event in batch if (stored := _store_event(event)) is not None]
 
 
@@ -69,7 +122,7 @@ def _load_event(stored: Mapping[str, Any]) -> Event | None:
 
 
 def store_answer(completion: Completion) -> dict[str, Any]:
-    """The completion as it stands on the tape: only what is set."""
+    """The completion as it is kept: only what is set."""
     stored: dict[str, Any] = {"content": completion.content}
     optional = {
         "thinking": completion.thinking,
@@ -77,6 +130,9 @@ def store_answer(completion: Completion) -> dict[str, Any]:
         "tool_calls": [call.to_dict() for call in completion.tool_calls],
         "parts": [dict(part) for part in completion.parts],
         "constrained": completion.constrained,
+        "provider": completion.provider,
+        "output_mode": completion.output_mode,
+        "logprobs": [dict(token) for token in completion.logprobs],
         "attempts": completion.attempts if completion.attempts != 1 else None,
     }
     stored.update({name: value for name, value in optional.items() if value})
@@ -86,10 +142,15 @@ def store_answer(completion: Completion) -> dict[str, Any]:
     return stored
 
 
-def load(body: Mapping[str, Any]) -> Played:
-    """The exchange of an entry's body. Raises ``KeyError``, ``TypeError`` or ``ValueError`` for one that is none."""
+def load(body: Mapping[str, Any], source: Source = "tape") -> Played:
+    """The exchange of this body. Raises ``KeyError``, ``TypeError`` or ``ValueError`` for one that is none.
+
+    From a tape it has the times of the recording; from a cache it takes the time that it takes.
+    """
     timing = Timing(float(body["started_at"]), body.get("ttft_ms"), float(body["latency_ms"]))
-    completion = _load_answer(body["answer"], timing) if "answer" in body else None
+    completion = None
+    if "answer" in body:
+        completion = _load_answer(body["answer"], timing if source == "tape" else None, source)
     error = _load_error(body["error"]) if "error" in body else None
     batches = tuple((float(at), _load_batch(events)) for at, *events in body.get("stream") or ())
     if not batches and completion is not None:
@@ -107,7 +168,7 @@ def _in_one_piece(completion: Completion) -> Batch:
     return [*events, TextDelta(completion.content)] if completion.content else events
 
 
-def _load_answer(stored: Mapping[str, Any], timing: Timing) -> Completion:
+def _load_answer(stored: Mapping[str, Any], timing: Timing | None, source: Source) -> Completion:
     return Completion(
         content=str(stored.get("content") or ""),
         thinking=str(stored.get("thinking") or ""),
@@ -119,13 +180,16 @@ def _load_answer(stored: Mapping[str, Any], timing: Timing) -> Completion:
         parts=tuple(stored.get("parts") or ()),
         constrained=bool(stored.get("constrained")),
         timing=timing,
-        source="tape",
+        source=source,
         attempts=int(stored.get("attempts") or 1),
+        provider=str(stored.get("provider") or ""),
+        output_mode=stored.get("output_mode") or "",
+        logprobs=tuple(stored.get("logprobs") or ()),
     )
 
 
 def is_answer(error: BaseException) -> bool:
-    """Whether the failure is what the other side said, and so belongs on the tape.
+    """Whether the failure is what the other side said, and so can be kept.
 
     A missing key, missing weights or a forbidden call happen here, before anything is sent.
     """
@@ -137,7 +201,7 @@ def is_answer(error: BaseException) -> bool:
 
 
 def error_body(error: BaseException) -> dict[str, Any]:
-    """The failure as it stands on the tape: its type, its text, its details."""
+    """The failure as it is kept: its type, its text, its details."""
     details = {name: getattr(error, name, None) for name in _DETAILS}
     named = {name: getattr(error, name, "") for name in ("provider", "model") if getattr(error, name, "")}
     return {
