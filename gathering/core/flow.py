@@ -269,10 +269,17 @@ def _reply(
         cost=_total([cost for _, _, cost in calls]),
         latency=latency,
         ttft=None if ttft is None else ttft / 1000,
-        model=f"{last.provider or plan.provider.name}:{last.model or plan.provider.model}".rstrip(":"),
+        model=_who(last, plan.provider),
         finish_reason=last.finish_reason,
         turn_id=plan.record.turn_id,
     )
+
+
+def _who(completion: Completion, provider: ILLMProvider) -> str:
+    """``"provider:model"`` of who answered, which need not be who was asked."""
+    if completion.provider:
+        return f"{completion.provider}:{completion.model}".rstrip(":")
+    return f"{provider.name}:{completion.model or provider.model}".rstrip(":")
 
 
 def _total(costs: Sequence[float | None]) -> float | None:

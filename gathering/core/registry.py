@@ -90,6 +90,7 @@ PROVIDERS: Registry[ILLMProvider] = Registry(
         "anthropic": "gathering.llm.anthropic:AnthropicProvider",
         "cerebras": "gathering.llm.hosts:HostProvider",
         "deepseek": "gathering.llm.hosts:HostProvider",
+        "fallback": "gathering.llm.fallback:FallbackProvider",
         "fireworks": "gathering.llm.hosts:HostProvider",
         "gemini": "gathering.llm.gemini:GeminiProvider",
         "groq": "gathering.llm.hosts:HostProvider",
@@ -117,9 +118,15 @@ TOOLS: Registry[ITool] = Registry(
 def split_model(spec: str) -> tuple[str, str]:
     """Provider and model of ``"provider:model"``; the model is empty when only the provider is named.
 
+    Several parted by ``|`` are one chain, asked in turn: the model of the provider ``fallback``.
+
     >>> split_model("openai:gpt-5-mini"), split_model("local")
     (('openai', 'gpt-5-mini'), ('local', ''))
+    >>> split_model("openai:gpt-5-mini | local")
+    ('fallback', 'openai:gpt-5-mini | local')
     """
+    if "|" in spec:
+        return "fallback", spec.strip().removeprefix("fallback:")
     provider, _, model = spec.strip().partition(":")
     if not provider:
         raise ConfigurationError(f'the model {spec!r} names no provider: write "provider:model", or "local"')
@@ -129,7 +136,8 @@ def split_model(spec: str) -> tuple[str, str]:
 def create_provider(spec: str, **config: Any) -> ILLMProvider:
     """The provider of ``"provider:model"``, configured by keywords (``api_key``, ``base_url``, ``timeout``, ...).
 
-    Raises ``UnknownNameError`` for a provider that is not known; what else it may raise is the provider's.
+    A chain ``"openai:gpt-5-mini | local"`` asks the next one where one cannot answer. Raises ``UnknownNameError``
+    for a provider that is not known; what else it may raise is the provider's.
     """
     name, model = split_model(spec)
     if model:

@@ -83,9 +83,10 @@ def _models(context: Context) -> pd.DataFrame:
 
 def _use(context: Context) -> Note:
     assert context.name is not None
-    provider, _ = split_model(context.name)
-    if provider not in PROVIDERS:
-        raise UnknownNameError("provider", provider, PROVIDERS, PROVIDERS.hint)
+    for one in context.name.split("|"):
+        provider, _ = split_model(one)
+        if provider not in PROVIDERS:
+            raise UnknownNameError("provider", provider, PROVIDERS, PROVIDERS.hint)
     config.set("model", context.name, layer="magic")
     return Note(bundle(f"default model: {context.name}"))
 

@@ -88,10 +88,15 @@ def _on_line(before: str, space: Space) -> tuple[str, Iterable[str]]:
         return fragment, []
     option = _waiting(done, sub)
     if option is not None:
-        return fragment, _values(option, space)
+        return _last_of_chain(fragment), _values(option, space)
     if fragment.startswith("-"):
         return fragment, sub.option_names()
-    return fragment, _positional(sub, _count(done, sub), space)
+    return _last_of_chain(fragment), _positional(sub, _count(done, sub), space)
+
+
+def _last_of_chain(fragment: str) -> str:
+    """In ``"a | b"``, a chain of models, the one that is being written."""
+    return fragment.rpartition("|")[2].lstrip()
 
 
 def _waiting(done: list[Word], sub: Subcommand) -> Option | None:
@@ -151,7 +156,7 @@ def _in_description(before: str) -> tuple[str, Iterable[str]]:
     keys = re.findall(r"^(\w+):", before, re.MULTILINE)
     key = keys[-1] if keys else ""
     if key == "model":
-        return last.partition(":")[2].lstrip(), _models()
+        return _last_of_chain(last.partition(":")[2].lstrip()), _models()
     return (fragment[0] if fragment else ""), _parts(key)
 
 

@@ -14,13 +14,13 @@ from gathering.testing.scripted import ScriptedProvider
 
 @pytest.fixture
 def complete(shell: InteractiveShell) -> Any:
-    """The texts IPython offers at the place of ``|``, as the whole text would be with each."""
+    """The texts IPython offers at the place of the last ``|``, as the whole text would be with each."""
     shell.user_ns["ada"] = Agent("ada", llm_provider=ScriptedProvider(["x"]))
     shell.user_ns["amount"] = 5
 
     def texts(marked: str) -> list[str]:
-        offset = marked.index("|")
-        text = marked.replace("|", "")
+        offset = marked.rindex("|")
+        text = marked[:offset] + marked[offset + 1 :]
         with provisionalcompleter():
             found = list(shell.Completer.completions(text, offset))
         return [text[: c.start] + c.text + text[c.end :] for c in found]
@@ -40,6 +40,8 @@ def complete(shell: InteractiveShell) -> Any:
         ("%gathering @ada --temp|", "%gathering @ada --temperature"),
         ("%gathering ask ada --model lo|", "%gathering ask ada --model local"),
         ("%gathering use open|", "%gathering use openai-compatible"),
+        ('%gathering use "openai:m | loc|', '%gathering use "openai:m | local'),
+        ("%%gathering agent eve\nmodel: openai:m | loc|", "%%gathering agent eve\nmodel: openai:m | local"),
         ("%gathering tape x.jsonl --mode re|", "%gathering tape x.jsonl --mode replay"),
         ("%gathering config loc|", "%gathering config local_threads"),
         ("%gathering help mem|", "%gathering help memory"),

@@ -196,6 +196,19 @@ def test_use_sets_the_default_model(run: Run, parrot: str, shell: InteractiveShe
     assert shell.user_ns["eve"].model == "parrot"
 
 
+def test_a_chain_of_models_can_be_used_asked_and_described(
+    run: Run, parrot: str, shell: InteractiveShell
+) -> None:
+    """Quoted on the line, as it is in a description; without a key the next one answers, and the reply says so."""
+    run(f'%gathering use "openai:m | {parrot}"')
+    run("%%gathering agent eve\nhistory: none")
+    assert str(run("%gathering @eve -o reply Hello").result) == "Hello"
+    assert shell.user_ns["reply"].model == parrot
+    run(f"%%gathering agent bob\nmodel: openai:m | {parrot}")
+    assert str(run("%gathering @bob Hi").result) == "Hi"
+    assert str(run(f'%gathering ask bob --model "openai:n | {parrot}" Hey').result) == "Hey"
+
+
 def test_settings_are_shown_set_and_say_where_they_come_from(run: Run, shell: InteractiveShell) -> None:
     """``config`` is above ``%config``, and both are above a default."""
     run("%config Gathering.traceback = 'full'")
@@ -250,6 +263,7 @@ def test_overview_of_all_subcommands(run: Run, shell: InteractiveShell) -> None:
         ("%%gathering ask ada\n   \n", "ConfigurationError: there is nothing to ask"),
         ("%%gathering ask ada", "ConfigurationError: there is nothing to ask"),
         ("%gathering use nowhere:x", "UnknownNameError: unknown provider 'nowhere'"),
+        ('%gathering use "local | nowhere:x"', "UnknownNameError: unknown provider 'nowhere'"),
         ("%gathering @ada --model nowhere:x hi", "UnknownNameError: unknown provider 'nowhere'"),
         ("%gathering config colour", "UnknownNameError: unknown setting 'colour'"),
         ("%gathering config local_threads many", "ConfigurationError: local_threads = 'many'"),
