@@ -154,7 +154,7 @@ class CallRecord:
         message = completion.message()
         row: dict[str, Any] = {
             "provider": completion.provider or self.provider,
-            "model": completion.model or self.model,
+            "model": completion.model or ("" if completion.provider else self.model),
             "source": completion.source,
             "attempts": completion.attempts,
             "finish_reason": completion.finish_reason,
