@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from gathering.agents.competency import Competency
 from gathering.agents.memory import WindowMemory
+from gathering.agents.output import Output
 from gathering.agents.personality import PersonalityBlock
 from gathering.agents.prompt import Explanation, system_parts, system_text
 from gathering.core import config, display
 from gathering.core.drive import adrive, drive
 from gathering.core.errors import ConfigurationError, ContextOverflowError, GatheringError
 from gathering.core.flow import Flow, TurnPlan, turn
+from gathering.core.images import Image
 from gathering.core.interfaces import (
     IAgent,
     ICompetency,
@@ -28,6 +31,7 @@ from gathering.core.interfaces import (
     ITool,
 )
 from gathering.core.messages import Message, MessageDict, Reply
+from gathering.core.permissions import IPolicy
 from gathering.core.recording import TurnRecord
 from gathering.core.registry import create_provider, create_tool
 from gathering.core.session import new_id, wrapped
@@ -47,7 +51,8 @@ class Agent(IAgent):
     """A language model with a name, a personality, competencies, tools and a memory.
 
     ``llm_provider`` is a provider or ``"provider:model"`` (the default model if None). Tools may be names of the
-    registry, functions made by ``@tool``, or any ``ITool``. ``store`` is where the trace goes (the project's by
+    registry, functions made by ``@tool``, or any ``ITool``. ``permissions`` are rules such as ``"ask * write"``
+    (``gathering.tools.permissions``); without any a tool does what it was made to do. ``store`` is where the trace goes (the project's by
     default). Raises ``ConfigurationError`` for a part that is not usable.
 
     >>> from gathering.testing import ScriptedProvider
@@ -70,6 +75,7 @@ class Agent(IAgent):
         system_prompt: str | None = None,
         max_rounds: int = 8,
         params: Mapping[str, Any] | None = None,
+        permissions: IPolicy | Iterable[Any] | None = None,
         store: IRecorder | None = None,
     ) -> None:
         if not isinstance(name, str) or not name.strip():
@@ -85,6 +91,7 @@ class Agent(IAgent):
         self.tools = _tools(tools.values() if isinstance(tools, Mapping) else tools)
         self.memory = self._bound(memory) if memory is not None else self._window_memory()
         self.max_rounds, self.params = max_rounds, dict(params or {})
+        self.permissions = _policy(permissions)
         self.conversation = new_id()
         self._store = store
         self._turn = threading.Lock()
@@ -94,8 +101,8 @@ class Agent(IAgent):
         """The agent described by plain data, as in a ``%%gathering agent`` cell.
 
         Keys: ``name``, ``model`` (``"provider:model"``) or ``llm_provider`` with ``model``, ``age``, ``history``,
-        ``system_prompt``, ``personality_blocks``, ``competencies``, ``tools``, ``memory``, ``max_rounds``,
-        ``params``. Raises ``ConfigurationError`` for anything else, in one line.
+        ``system_prompt``, ``personality_blocks``, ``competencies``, ``tools``, ``permissions``, ``memory``,
+        ``max_rounds``, ``params``. Raises ``ConfigurationError`` for anything else, in one line.
         """
         from gathering.agents.build import parts_of
 
@@ -113,23 +120,30 @@ class Agent(IAgent):
 
         return Trace(self._recorder(), {"conversation": self.conversation})
 
-    def ask(self, message: str, **params: Any) -> Reply:
-        """The reply to a message. ``params`` (``temperature``, ``max_tokens``, ...) count for this turn only."""
-        return _drained(self._drive(message, params, streaming=False))
+    def ask(self, message: str, *, output: Any = None, images: Iterable[Any] = (), **params: Any) -> Reply:
+        """The reply to a message. ``params`` (``temperature``, ``max_tokens``, ...) count for this turn only.
 
-    async def ask_async(self, message: str, **params: Any) -> Reply:
+        ``output`` is a pydantic model, a type or a JSON schema the answer must fit; its value is ``reply.output``.
+        ``images`` are paths, addresses, bytes or plots. Raises ``OutputError`` for an answer that does not fit at the
+        second try either, and what the provider raises.
+        """
+        return _drained(self._drive(_Question(message, output, images, params)))
+
+    async def ask_async(
+        self, message: str, *, output: Any = None, images: Iterable[Any] = (), **params: Any
+    ) -> Reply:
         """The reply to a message, awaited."""
         reply = None
-        async for batch in self._adrive(message, params, streaming=False):
+        async for batch in self._adrive(_Question(message, output, images, params)):
             reply = _reply_in(batch)
         return _there(reply)
 
-    def stream(self, message: str, **params: Any) -> Stream:
+    def stream(
+        self, message: str, *, output: Any = None, images: Iterable[Any] = (), **params: Any
+    ) -> Stream:
         """The turn as typed events, for ``for`` or ``async for``; ``.reply`` is there at the end."""
-        return Stream(
-            lambda: self._drive(message, params, streaming=True),
-            lambda: self._adrive(message, params, streaming=True),
-        )
+        question = _Question(message, output, images, params, streaming=True)
+        return Stream(lambda: self._drive(question), lambda: self._adrive(question))
 
     def process_message(self, message: str) -> str:
         """The text of the reply."""
@@ -166,49 +180,61 @@ class Agent(IAgent):
             system_prompt=self.system_prompt,
             max_rounds=self.max_rounds,
             params=self.params,
+            permissions=self.permissions,
             store=self._store,
         )
 
-    def _drive(
-        self, message: str, params: Mapping[str, Any], *, streaming: bool
-    ) -> Generator[Batch, None, None]:
+    def _drive(self, question: _Question) -> Generator[Batch, None, None]:
         with self._one_turn():
-            yield from drive(self._flow(message, params, streaming=streaming))
+            yield from drive(self._flow(question))
 
-    async def _adrive(
-        self, message: str, params: Mapping[str, Any], *, streaming: bool
-    ) -> AsyncGenerator[Batch, None]:
+    async def _adrive(self, question: _Question) -> AsyncGenerator[Batch, None]:
         with self._one_turn():
-            batches = adrive(self._flow(message, params, streaming=streaming))
+            batches = adrive(self._flow(question))
             try:
                 async for batch in batches:
                     yield batch
             finally:
                 await batches.aclose()
 
-    def _flow(self, message: str, params: Mapping[str, Any], *, streaming: bool) -> Flow:
-        checked = _checked(message)
+    def _flow(self, question: _Question) -> Flow:
+        message = self._message(question)
+        form = None if question.output is None else Output(question.output)
         recorder = self._recorder()
         recorder.ready()
+        params = {**self.params, **question.params}
         return turn(
             TurnPlan(
                 provider=wrapped(self.llm_provider),
-                message=Message("user", checked),
+                message=message,
                 record=TurnRecord(self.name, self.conversation, recorder),
-                messages=self._context(checked, {**self.params, **params}.get("max_tokens")),
+                messages=self._context(message.content, params.get("max_tokens"), form),
                 tools=self.tools,
                 specs=[tool_spec(t) for t in self.tools.values()] or None,
-                params={**self.params, **params},
-                streaming=streaming,
+                params=params,
+                streaming=question.streaming,
                 max_rounds=self.max_rounds,
+                policy=self.permissions,
+                output=form,
                 remember=self._remember,
             )
         )
 
-    def _context(self, message: str, answer_tokens: Any = None) -> list[MessageDict]:
+    def _message(self, question: _Question) -> Message:
+        images = question.images
+        shown = tuple(map(Image.read, [images] if isinstance(images, str | bytes) else images))
+        if shown and not wrapped(self.llm_provider).takes_images:
+            raise ConfigurationError(
+                f"{self.model} reads no images: leave them out, or ask a model that does (gpt-5-mini, claude-sonnet-5, ...)"
+            )
+        return Message("user", _checked(question.message), images=shown)
+
+    def _context(
+        self, message: str, answer_tokens: Any = None, form: Output | None = None
+    ) -> list[MessageDict]:
         """The system prompt and the window of memory that fits beside the message and its answer."""
         provider = wrapped(self.llm_provider)
-        system = system_text(self._system())
+        system = system_text(self._system(form))
         limit = provider.get_max_tokens()
         answer = answer_tokens if isinstance(answer_tokens, int) else min(ANSWER_TOKENS, limit // 4)
         needed = int(provider.get_token_count(message) + provider.get_token_count(system))
@@ -222,10 +248,13 @@ class Agent(IAgent):
         window = self.memory.get_context_window(max(0, limit - answer - needed))
         return [{"role": "system", "content": system}, *window] if system else window
 
-    def _system(self) -> list[tuple[str, str]]:
-        return system_parts(
+    def _system(self, form: Output | None = None) -> list[tuple[str, str]]:
+        parts = system_parts(
             self.name, self.age, self.history, self.personality_blocks, self.competencies, self.system_prompt
         )
+        if form is not None and wrapped(self.llm_provider).structured_output == "prompted":
+            parts.append(("output", form.instruction))
+        return parts
 
     def _remember(self, messages: Sequence[Message]) -> None:
         for message in messages:
@@ -272,6 +301,17 @@ class Agent(IAgent):
         return display.card(f"Agent {self.name}", rows)
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What a caller asks: the message, and what counts for this turn only."""
+
+    message: str
+    output: Any
+    images: Iterable[Any]
+    params: Mapping[str, Any]
+    streaming: bool = False
+
+
 class _OneTurn:
     """The guard of an agent: one turn at a time, whichever thread or task it comes from."""
 
@@ -297,6 +337,15 @@ def _provider(spec: ILLMProvider | str | None) -> ILLMProvider:
             f'{spec!r:.60} is no provider: give an ILLMProvider or a text like "openai:gpt-5-mini"'
         )
     return create_provider(spec or str(config.get("model")))
+
+
+def _policy(permissions: IPolicy | Iterable[Any] | None) -> IPolicy | None:
+    """The policy of these rules; None, which costs nothing, where there are none."""
+    if permissions is None or isinstance(permissions, IPolicy):
+        return permissions
+    from gathering.tools.permissions import Policy
+
+    return Policy(permissions)
 
 
 def _tools(tools: Iterable[Any]) -> dict[str, ITool]:

@@ -37,6 +37,7 @@ def parts_of(config: Mapping[str, Any]) -> dict[str, Any]:
         "memory": _memory(spec.memory),
         "max_rounds": spec.max_rounds,
         "params": spec.params,
+        "permissions": spec.permissions,
         "store": spec.store,
     }
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from gathering.core.errors import ConfigurationError, nearest
 from gathering.core.interfaces import ICompetency, ILLMProvider, IMemory, IPersonalityBlock, IRecorder, ITool
+from gathering.core.permissions import IPolicy
 
 __all__ = ["AgentSpec", "BlockSpec", "CompetencySpec", "MemorySpec", "read_spec"]
 
@@ -61,6 +62,7 @@ class AgentSpec(_Spec):
     memory: MemorySpec | IMemory | None = None
     max_rounds: int = Field(8, ge=1)
     params: dict[str, Any] = {}
+    permissions: list[str | dict[str, Any]] | str | IPolicy | None = None
     store: IRecorder | None = None
 
 
@@ -108,7 +110,7 @@ def _is_type_name(part: str) -> bool:
 
 _TYPE_NAMES = {
     "BlockSpec", "CompetencySpec", "MemorySpec", "str", "dict", "IPersonalityBlock", "ICompetency", "ITool", "IMemory",
-    "ILLMProvider", "is-instance",
+    "ILLMProvider", "IPolicy", "is-instance",
 }  # fmt: skip
 
 

@@ -88,6 +88,12 @@ SETTINGS: Mapping[str, Setting] = {
             "tape_mode", "auto, record, replay or live", "auto", _one_of("auto", "record", "replay", "live")
         ),
         Setting(
+            "unattended",
+            "a tool call that is to be asked about where nobody is there",
+            "deny",
+            _one_of("deny", "allow"),
+        ),
+        Setting(
             "traceback", "how errors show in a notebook: short or full", "short", _one_of("short", "full")
         ),
     )

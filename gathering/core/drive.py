@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Generator
 from typing import Any, assert_never
 
+from gathering.core.acts import AskPerson, RunTools
 from gathering.core.errors import IncompleteStreamError
-from gathering.core.flow import Command, Complete, Flow, NextBatch, OpenStream, RunTools
+from gathering.core.flow import Command, Complete, Flow, NextBatch, OpenStream
 from gathering.core.messages import as_completion
+from gathering.core.permissions import ask_person
 from gathering.core.portal import beat, portal
 from gathering.core.stream import Batch, batches_of, batches_of_async
 from gathering.core.tooling import run_tool, run_tool_async
@@ -87,6 +89,9 @@ class _SyncIO:
             case Complete(provider, messages, tools, params):
                 answer: Any = provider.complete(messages, tools, **params)
                 return as_completion(portal().run(answer) if inspect.iscoroutine(answer) else answer)
+            case AskPerson(request):
+                decision = ask_person(request)
+                return portal().run(_awaited(decision)) if inspect.isawaitable(decision) else decision
             case RunTools(jobs, known):
                 return [run_tool(job.tool, job.call, known) for job in jobs]
             case _:
@@ -113,6 +118,9 @@ class _AsyncIO:
                 return None
             case Complete(provider, messages, tools, params):
                 return as_completion(await provider.complete_async(messages, tools, **params))
+            case AskPerson(request):
+                decision = ask_person(request)
+                return await decision if inspect.isawaitable(decision) else decision
             case RunTools(jobs, known):
                 return await asyncio.gather(*(run_tool_async(job.tool, job.call, known) for job in jobs))
             case _:
@@ -121,6 +129,10 @@ class _AsyncIO:
     async def close(self) -> None:
         if self.stream is not None:
             await self.stream.aclose()
+
+
+async def _awaited(answer: Awaitable[Any]) -> Any:
+    return await answer
 
 
 def _no_end() -> Batch:

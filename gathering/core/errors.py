@@ -47,6 +47,7 @@ __all__ = [
     "MalformedResponseError",
     "MissingRecordingError",
     "ModelNotFoundError",
+    "OutputError",
     "OverloadedError",
     "PermissionDeniedError",
     "ProviderConnectionError",
@@ -198,6 +199,17 @@ class ToolExecutionError(GatheringError):
 
 class TurnLimitError(GatheringError):
     """The model went on calling tools for more rounds than the agent allows."""
+
+
+class OutputError(GatheringError):
+    """A structured answer that does not have its form, also not at the second try. ``text`` is what the model said."""
+
+    def __init__(self, problem: str, text: str) -> None:
+        shown = text if len(text) <= 120 else f"{text[:119]}…"
+        super().__init__(
+            f"{problem} (the answer was {shown!r}): ask a larger model, raise max_tokens, or make the form simpler"
+        )
+        self.problem, self.text = problem, text
 
 
 class LiveCallError(GatheringError):

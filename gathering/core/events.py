@@ -1,7 +1,7 @@
 """What happens: the typed events of a provider's stream and of an agent's turn.
 
 One event for one thing. A provider's stream gives ``ThinkingDelta, TextDelta, ToolCallDelta, UsageUpdate`` and
-ends with ``Done``; an agent's turn gives the same and ``ToolStarted, ToolFinished`` between its calls, and ends
+ends with ``Done``; an agent's turn gives the same and ``PermissionAsked, ToolStarted, ToolFinished`` between its calls, and ends
 with the one ``Done`` that carries the reply. Match on them and close the match with ``assert_never``.
 """
 
@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from gathering.core.messages import Completion, Reply, ToolCall, Usage
+from gathering.core.permissions import PermissionRequest
 from gathering.core.results import ToolResult
 
 __all__ = [
     "Done",
     "Event",
+    "PermissionAsked",
     "TextDelta",
     "ThinkingDelta",
     "ToolCallDelta",
@@ -50,6 +52,13 @@ class ToolCallDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class PermissionAsked:
+    """A person is asked whether a tool may run; the turn waits for the answer."""
+
+    request: PermissionRequest
+
+
+@dataclass(frozen=True, slots=True)
 class ToolStarted:
     """A tool is about to run."""
 
@@ -79,4 +88,13 @@ class Done:
     reply: Reply | None = None
 
 
-Event: TypeAlias = TextDelta | ThinkingDelta | ToolCallDelta | ToolStarted | ToolFinished | UsageUpdate | Done
+Event: TypeAlias = (
+    TextDelta
+    | ThinkingDelta
+    | ToolCallDelta
+    | PermissionAsked
+    | ToolStarted
+    | ToolFinished
+    | UsageUpdate
+    | Done
+)

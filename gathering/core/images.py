@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -60,6 +61,13 @@ class Image:
     def to_dict(self) -> dict[str, str]:
         """The neutral dict: ``{"url"}`` or ``{"media_type", "data"}``."""
         return {"url": self.url} if self.url else {"media_type": self.media_type, "data": self.data}
+
+    def label(self) -> dict[str, Any]:
+        """What stands for the image where its bytes do not belong: its address, or its kind, size and hash."""
+        if self.url:
+            return {"url": self.url}
+        digest = hashlib.sha256(self.data.encode()).hexdigest()
+        return {"media_type": self.media_type, "bytes": len(self.data) * 3 // 4, "sha256": digest}
 
     def __repr__(self) -> str:
         """What it is and how large, never the bytes."""

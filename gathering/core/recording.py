@@ -13,6 +13,7 @@ from typing import Any, Literal
 from gathering.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta
 from gathering.core.interfaces import ILLMProvider, IRecorder
 from gathering.core.messages import Completion, Message, Timing, ToolCall
+from gathering.core.permissions import Decision
 from gathering.core.results import ToolResult
 from gathering.core.session import current_cell, new_id, session_id
 
@@ -71,21 +72,27 @@ class TurnRecord:
             },
         )
 
-    def tool_result(
-        self, call: ToolCall, call_id: str, result: ToolResult, decision: str, decided_by: str
-    ) -> None:
-        """Put what a tool call gave."""
+    def asked(self, call: ToolCall, call_id: str) -> None:
+        """Put a tool call as waiting for a person's answer."""
+        self.put("tool_calls", {"tool_call_id": call.id, "call_id": call_id, "decision": "ask"})
+        if self.recorder is not None:
+            self.recorder.flush()  # the answer may take a day, and this process may not live as long
+
+    def tool_result(self, call: ToolCall, call_id: str, result: ToolResult, decision: Decision) -> None:
+        """Put what a tool call gave; with a person's own arguments where they took the place of the model's."""
+        edited = decision.effect == "allow" and decision.arguments is not None
         self.put(
             "tool_calls",
             {
                 "tool_call_id": call.id,
                 "call_id": call_id,
+                "arguments": call.arguments if call.malformed is None else call.malformed,
                 "success": result.success,
                 "output": result.output,
                 "error": result.error,
                 "execution_time_ms": result.execution_time_ms,
-                "decision": decision,
-                "decided_by": decided_by,
+                "decision": "edit" if edited else decision.effect,
+                "decided_by": decision.decided_by,
             },
         )
 
@@ -119,6 +126,7 @@ def _parts(message: Message) -> list[Any]:
     parts: list[Any] = [{"type": "tool_call", **call.to_dict()} for call in message.tool_calls]
     if message.tool_call_id is not None:
         parts.append({"type": "tool_result", "id": message.tool_call_id, "name": message.name})
+    parts += [{"type": "image", **image.label()} for image in message.images]
     return [*parts, *message.parts]
 
 

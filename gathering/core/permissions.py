@@ -1,0 +1,99 @@
+"""May this tool call run? The values the question and its answer travel in, and the two interfaces that answer.
+
+A policy decides by rule (``gathering.tools.permissions``); where a rule says ``ask``, an asker puts the question to
+a person (the notebook's card, a terminal's prompt) or, where nobody is there, to a setting. Both are outside the
+prompt: nothing a model or a tool says can change them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from gathering.core import config
+from gathering.core.errors import ConfigurationError
+from gathering.core.messages import ToolCall
+
+__all__ = [
+    "Asker",
+    "Decision",
+    "Effect",
+    "IPolicy",
+    "PermissionRequest",
+    "Scope",
+    "ask_person",
+    "set_asker",
+]
+
+Effect: TypeAlias = Literal["allow", "ask", "deny"]
+#: How long a person's answer holds: this call, this cell, this session, or from now on.
+Scope: TypeAlias = Literal["once", "cell", "session", "always"]
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionRequest:
+    """A tool call that wants to run. ``permission`` is the kind of the act, ``targets`` what it would touch."""
+
+    agent: str
+    call: ToolCall
+    permission: str
+    targets: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def tool(self) -> str:
+        """The tool's name."""
+        return self.call.name
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer. ``arguments`` are a person's own in place of the model's; ``reason`` is told to the model."""
+
+    effect: Effect
+    decided_by: str = "default"
+    reason: str = ""
+    scope: Scope = "once"
+    arguments: dict[str, Any] | None = None
+
+
+class IPolicy(ABC):
+    """What decides before a tool runs."""
+
+    @abstractmethod
+    def decide(self, request: PermissionRequest) -> Decision:
+        """Allow it, deny it, or ask a person."""
+
+    @abstractmethod
+    def remember(self, request: PermissionRequest, decision: Decision) -> None:
+        """Keep a person's answer as long as its scope says."""
+
+
+Asker: TypeAlias = Callable[[PermissionRequest], Any]
+
+_asker: Asker | None = None
+
+
+def set_asker(asker: Asker | None) -> Asker | None:
+    """Say who is asked from now on; who was asked before. An asker gives a ``Decision``, or an awaitable of one."""
+    global _asker
+    before, _asker = _asker, asker
+    return before
+
+
+def ask_person(request: PermissionRequest) -> Any:
+    """The asker's ``Decision`` (or an awaitable of one); where nobody can be asked, the setting ``unattended``."""
+    if _asker is not None:
+        return _asker(request)
+    return unattended(request)
+
+
+def unattended(request: PermissionRequest) -> Decision:
+    """The decision where nobody is there: the setting ``unattended``, which denies unless it says otherwise."""
+    effect = str(config.get("unattended"))
+    if effect not in ("allow", "deny"):
+        raise ConfigurationError(f"the setting unattended = {effect!r} is not usable: give 'allow' or 'deny'")
+    reason = "" if effect == "allow" else "nobody is there to allow it (setting unattended = 'deny')"
+    return Decision("allow" if effect == "allow" else "deny", "unattended", reason)

@@ -1,0 +1,177 @@
+"""Permissions as data: rules that allow, ask or deny by tool, kind of act and arguments, and the ledger of decisions.
+
+Owns what the rules say and how long a person's answer holds. Who is asked is ``gathering.core.permissions``'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, get_args
+
+from gathering.core import display
+from gathering.core.errors import ConfigurationError
+from gathering.core.permissions import Decision, Effect, IPolicy, PermissionRequest, Scope
+from gathering.core.results import ToolPermission
+from gathering.core.session import current_cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Policy", "Rule"]
+
+_KINDS = tuple(p.value for p in ToolPermission)
+_FORM = 'write "allow|ask|deny TOOL [read|write|execute|delete] [target=pattern ...]"'
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. ``tool`` and the patterns of ``where`` are globs; ``permission`` None is any kind of act.
+
+    >>> Rule.read("ask filesystem write path=notes/*")
+    Rule('ask filesystem write path=notes/*')
+    """
+
+    effect: Effect
+    tool: str = "*"
+    permission: str | None = None
+    where: tuple[tuple[str, str], ...] = ()
+    cell: int | None = field(default=None, compare=False)  # an answer for one cell ends with it
+
+    @classmethod
+    def read(cls, source: Any) -> Rule:
+        """The rule in a line of text or a mapping. Raises ``ConfigurationError`` that says the form."""
+        if isinstance(source, Rule):
+            return source
+        if isinstance(source, Mapping):
+            return cls._of_mapping(source)
+        words = re.findall(r'(?:[^\s"]|"[^"]*")+', source) if isinstance(source, str) else []
+        if len(words) < 2 or words[0].lower() not in get_args(Effect):
+            raise ConfigurationError(f"the permission {source!r:.80} is no rule: {_FORM}")
+        kinds = [w.lower() for w in words[2:] if "=" not in w]
+        where = [tuple(w.replace('"', "").split("=", 1)) for w in words[2:] if "=" in w]
+        return cls._checked(source, words[0].lower(), words[1], kinds, dict(where))
+
+    @classmethod
+    def _of_mapping(cls, source: Mapping[str, Any]) -> Rule:
+        known = {"effect", "tool", "permission", "where"}
+        unknown = sorted(set(map(str, source)) - known)
+        if unknown or not isinstance(source.get("where") or {}, Mapping):
+            raise ConfigurationError(
+                f"the permission {dict(source)!r:.80} is no rule: its keys are {', '.join(sorted(known))}"
+            )
+        kind = source.get("permission")
+        return cls._checked(
+            dict(source),
+            str(source.get("effect", "")).lower(),
+            str(source.get("tool", "*")),
+            [] if kind is None else [str(kind).lower()],
+            {str(k): str(v) for k, v in (source.get("where") or {}).items()},
+        )
+
+    @classmethod
+    def _checked(
+        cls, source: Any, effect: str, tool: str, kinds: list[str], where: Mapping[str, str]
+    ) -> Rule:
+        if effect not in get_args(Effect) or len(kinds) > 1 or (kinds and kinds[0] not in _KINDS):
+            raise ConfigurationError(f"the permission {source!r:.80} is no rule: {_FORM}")
+        return cls(effect, tool, kinds[0] if kinds else None, tuple(sorted(where.items())))  # type: ignore[arg-type]
+
+    def fits(self, request: PermissionRequest) -> bool:
+        """Whether the rule is about this call: each target it names must be there and match."""
+        if not fnmatchcase(request.tool, self.tool) or self.permission not in (None, request.permission):
+            return False
+        if self.cell is not None and self.cell != current_cell():
+            return False
+        return all(
+            name in request.targets and _matches(request.targets[name], glob) for name, glob in self.where
+        )
+
+    def __str__(self) -> str:
+        """The rule as a line of text."""
+        where = [f'{k}="{v}"' if " " in v else f"{k}={v}" for k, v in self.where]
+        return " ".join([self.effect, self.tool, *([self.permission] if self.permission else []), *where])
+
+    def __repr__(self) -> str:
+        """The rule as a line of text."""
+        return f"Rule({str(self)!r})"
+
+
+def _matches(value: str, glob: str) -> bool:
+    """A glob over a path, host or name; ``*`` does not cross ``/``, ``**`` does."""
+    pieces = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]\])", glob)
+    pattern = "".join(_WILD.get(p) or re.escape(p[1] if len(p) == 3 and p[0] == "[" else p) for p in pieces)
+    return re.fullmatch(pattern, value, re.DOTALL) is not None
+
+
+#: What the wild cards of a glob mean to a regular expression; ``[x]`` is the character itself.
+_WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+class Policy(IPolicy):
+    """Rules in order, and a person's answers.
+
+    A rule that denies counts before everything else. Then the answers a person has given, then the first rule that
+    fits. Where none fits, a policy with rules asks; one without lets a tool do what it was made to do.
+    """
+
+    def __init__(self, rules: Iterable[Any] = ()) -> None:
+        self.rules = [Rule.read(rule) for rule in ([rules] if isinstance(rules, str | Mapping) else rules)]
+        self.answers: list[tuple[Rule, Scope]] = []
+
+    def decide(self, request: PermissionRequest) -> Decision:
+        """What the rules and the answers so far say."""
+        denied = next((r for r in self.rules if r.effect == "deny" and r.fits(request)), None)
+        if denied is not None:
+            return Decision("deny", "rule", f"the rule {str(denied)!r} forbids it")
+        answer = next((r for r, _ in reversed(self.answers) if r.fits(request)), None)
+        if answer is not None:
+            return Decision(
+                answer.effect, "person", "" if answer.effect == "allow" else "a person has denied it"
+            )
+        rule = next((r for r in self.rules if r.fits(request)), None)
+        if rule is not None:
+            return Decision(rule.effect, "rule", f"the rule {str(rule)!r}" if rule.effect == "ask" else "")
+        return Decision("ask", "rule", "no rule is about it") if self.rules else Decision("allow")
+
+    def remember(self, request: PermissionRequest, decision: Decision) -> None:
+        """Keep an answer for its scope: for this tool, this kind of act and exactly these targets."""
+        if decision.scope == "once" or decision.effect == "ask":
+            return
+        where = tuple(sorted((name, _literal(value)) for name, value in request.targets.items()))
+        cell = current_cell() if decision.scope == "cell" else None
+        rule = Rule(decision.effect, _literal(request.tool), request.permission, where, cell)
+        self.answers.append((rule, decision.scope))
+        if decision.scope == "always":
+            self.rules.insert(0, replace(rule, cell=None))
+
+    def copy(self) -> Policy:
+        """A policy with the same rules and no answers of this session."""
+        return Policy(self.rules)
+
+    def df(self) -> pd.DataFrame:
+        """One row for each rule and answer: ``effect, tool, permission, where, scope``."""
+        import pandas as pd
+
+        rows = [
+            (r.effect, r.tool, r.permission, " ".join(f"{k}={v}" for k, v in r.where), scope)
+            for r, scope in self._all()
+        ]
+        return pd.DataFrame(rows, columns=["effect", "tool", "permission", "where", "scope"])
+
+    def _all(self) -> list[tuple[Rule, str]]:
+        return [*((r, "rule") for r in self.rules), *((r, s) for r, s in self.answers if s != "always")]
+
+    def __repr__(self) -> str:
+        """The rules, as lines of text."""
+        return f"Policy({[str(r) for r in self.rules]!r})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return display.card("Permissions", [(scope, str(rule)) for rule, scope in self._all()])
+
+
+def _literal(text: str) -> str:
+    """A glob that matches the text alone."""
+    return re.sub(r"([*?\[])", r"[\1]", text)
