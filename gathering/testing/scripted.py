@@ -54,6 +54,8 @@ class ScriptedProvider(ILLMProvider):
     [{'role': 'user', 'content': 'Hi'}]
     """
 
+    takes_images: bool = True
+
     def __init__(self, answers: Iterable[Answer], name: str = "scripted", model: str = "script") -> None:
         if isinstance(answers, str):
             answers = [answers]
