@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 
 from gathering.core.errors import ConfigurationError
 from gathering.core.messages import Completion, MessageDict, ToolSpec
-from gathering.llm.anthropic_messages import build_request, parse_response
+from gathering.llm.anthropic_answer import parse_response
+from gathering.llm.anthropic_messages import build_request
 from gathering.llm.anthropic_stream import MessagesStream
 from gathering.llm.http import HTTPProvider
 from gathering.llm.keys import Secret

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gathering.core.messages import ToolSpec
+from gathering.llm.anthropic_schema import strict_schema
 
-__all__ = ["MOST_UNSTREAMED", "request_fields", "tool_fields"]
+__all__ = ["MOST_UNSTREAMED", "default_tokens", "has_native_output", "request_fields", "tool_fields"]
 
 #: ``max_tokens`` must be said. Models from version 4 on write far more; of others nothing is known.
 DEFAULT_TOKENS, DEFAULT_TOKENS_OLD = 16_384, 4_096
@@ -24,8 +25,11 @@ _BUDGETS = {"minimal": 1_024, "low": 2_048, "medium": 8_192, "high": 16_384}
 _LARGEST_BUDGET = 24_576
 _CHOICES = {"auto": "auto", "none": "none", "required": "any", "any": "any"}
 #: Neutral words the service has nothing for, and refuses.
-_UNKNOWN = ("seed", "frequency_penalty", "presence_penalty")
-_TRANSLATED = ("tool_choice", "parallel_tool_calls", "stop", "response_format", "reasoning_effort")
+_UNKNOWN = ("seed", "frequency_penalty", "presence_penalty", "logprobs")
+_TRANSLATED = (
+    *("tool_choice", "parallel_tool_calls", "stop", "response_format", "reasoning_effort", "output"),
+    "prompt_cache",  # stands on the messages, which are not dealt with here
+)
 
 
 def request_fields(model: str, params: Mapping[str, Any], *, has_tools: bool) -> dict[str, Any]:
@@ -33,19 +37,30 @@ def request_fields(model: str, params: Mapping[str, Any], *, has_tools: bool) ->
     params = {k: v for k, v in params.items() if v is not None}
     fields = {k: v for k, v in params.items() if k not in (*_UNKNOWN, *_TRANSLATED)}
     for name in _UNKNOWN:
-        if name in params:
+        if params.get(name, False) is not False:
             _left_out(name, params[name])
     if "stop" in params:
-        stop = params["stop"]
-        fields["stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)
+        _stop(fields, params["stop"])
     if "reasoning_effort" in params:
         _think(fields, model, str(params["reasoning_effort"]))
     if "response_format" in params:
         _format(fields, params["response_format"])
+    if "output" in params:
+        _structured(fields, model, params["output"])
     if has_tools and (choice := _tool_choice(params)) is not None:
         fields["tool_choice"] = choice
-    fields.setdefault("max_tokens", _default_tokens(model) + _budget(fields.get("thinking")))
+    _without_contradictions(fields)
+    fields.setdefault("max_tokens", default_tokens(model) + _budget(fields.get("thinking")))
     return fields
+
+
+def _stop(fields: dict[str, Any], asked: Any) -> None:
+    """The texts to stop at. The service refuses those of white space only."""
+    stops = [asked] if isinstance(asked, str) else list(asked)
+    if blank := [s for s in stops if not str(s).strip()]:
+        _left_out("stop", blank)
+    if stops := [s for s in stops if s not in blank]:
+        fields["stop_sequences"] = stops
 
 
 def tool_fields(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
@@ -87,10 +102,39 @@ def _format(fields: dict[str, Any], asked: Any) -> None:
     if schema is None and isinstance(asked, Mapping):
         schema = asked.get("schema")
     if isinstance(schema, Mapping):
-        wanted = {"format": {"type": "json_schema", "schema": dict(schema)}}
-        fields["output_config"] = {**fields.get("output_config", {}), **wanted}
+        _put_schema(fields, dict(schema))
     elif not (isinstance(asked, Mapping) and asked.get("type") == "text"):
         _left_out("response_format", asked)
+
+
+def _structured(fields: dict[str, Any], model: str, wanted: Any) -> None:
+    """Have the answer keep to the schema, where the model can."""
+    if has_native_output(model):
+        _put_schema(fields, strict_schema(wanted["schema"]))
+    else:
+        _left_out("output", wanted.get("name"))
+
+
+def _put_schema(fields: dict[str, Any], schema: Any) -> None:
+    wanted = {"format": {"type": "json_schema", "schema": schema}}
+    fields["output_config"] = {**fields.get("output_config", {}), **wanted}
+
+
+def has_native_output(model: str) -> bool:
+    """Whether the model keeps to a schema: all do from version 4.1 on."""
+    version = _version(model)
+    return version is None or version >= (4, 1)
+
+
+def _without_contradictions(fields: dict[str, Any]) -> None:
+    """A model that is made to call a tool cannot think, and one that thinks is not told how to sample."""
+    thinks = isinstance(thinking := fields.get("thinking"), Mapping) and thinking.get("type") != "disabled"
+    if thinks and (fields.get("tool_choice") or {}).get("type") in ("any", "tool"):
+        _left_out("thinking", fields.pop("thinking")["type"], " beside a tool that must be called")
+        return
+    for name, allowed in (("temperature", 1), ("top_k", None)):
+        if thinks and fields.get(name, allowed) != allowed:
+            _left_out(name, fields.pop(name), " beside thinking")
 
 
 def _think(fields: dict[str, Any], model: str, effort: str) -> None:
@@ -112,7 +156,8 @@ def _think(fields: dict[str, Any], model: str, effort: str) -> None:
         fields.setdefault("thinking", {"type": "enabled", "budget_tokens": budget})
 
 
-def _default_tokens(model: str) -> int:
+def default_tokens(model: str) -> int:
+    """The longest answer, if nobody says another length."""
     return DEFAULT_TOKENS if (_version(model) or (0, 0)) >= (4, 0) else DEFAULT_TOKENS_OLD
 
 
@@ -127,6 +172,6 @@ def _version(model: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2] or 0)) if found else None
 
 
-def _left_out(name: str, value: Any) -> None:
-    message = f"anthropic does not take {name}={value!r:.80}: the request was sent without it"
+def _left_out(name: str, value: Any, where: str = "") -> None:
+    message = f"anthropic does not take {name}={value!r:.80}{where}: the request was sent without it"
     warnings.warn(message, UserWarning, stacklevel=2)

@@ -1,7 +1,7 @@
 """The Anthropic Messages dialect, streamed: bytes of the network in, typed events out. Pure; no I/O.
 
 Puts the blocks of an answer together from their pieces; what the whole message means is
-``gathering.llm.anthropic_messages``'s. Events, blocks and pieces of unknown types say nothing and harm nothing.
+``gathering.llm.anthropic_answer``'s. Events, blocks and pieces of unknown types say nothing and harm nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from gathering.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta, UsageUpdate
 from gathering.core.messages import Completion
-from gathering.llm.anthropic_messages import completion_of, error_of, usage_of
+from gathering.llm.anthropic_answer import completion_of, error_of, usage_of
 from gathering.llm.reader import AnswerReader, json_in
 
 __all__ = ["MessagesStream"]

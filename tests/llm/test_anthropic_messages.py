@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gathering.core import errors as e
 from gathering.core.messages import Completion, Usage
-from gathering.llm.anthropic_messages import NOTHING, OPENING, build_request, parse_response
+from gathering.llm.anthropic_answer import parse_response
+from gathering.llm.anthropic_messages import NOTHING, OPENING, build_request
 
 ASK = [{"role": "user", "content": "?"}]
 USAGE = {"input_tokens": 3, "output_tokens": 7}
@@ -128,7 +129,14 @@ def test_older_models_think_by_the_number() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("seed", 1), ("frequency_penalty", 0.5), ("response_format", {"type": "json_object"})],
+    [
+        ("seed", 1),
+        ("frequency_penalty", 0.5),
+        ("response_format", {"type": "json_object"}),
+        ("logprobs", True),
+        ("logprobs", 0),
+        ("stop", " \n"),
+    ],
 )
 def test_what_the_service_has_not_is_left_out_aloud(name: str, value: Any) -> None:
     """It would refuse the request; the caller is told."""
@@ -167,6 +175,82 @@ def test_images_are_blocks() -> None:
     assert turns({"role": "user", "content": content}) == [("user", expected)]
 
 
+def test_the_images_of_a_message_come_before_its_text() -> None:
+    """Of a user as of a tool, whether or not the tool's call is still there."""
+    shown = [{"media_type": "image/png", "data": "QUJD"}, {"url": "https://x.test/a.png"}]
+    blocks = [
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "QUJD"}},
+        {"type": "image", "source": {"type": "url", "url": "https://x.test/a.png"}},
+    ]
+    assert turns({"role": "user", "content": "What?", "images": shown})[0][1] == [*blocks, said("What?")]
+    assert turns({"role": "user", "content": "", "images": shown})[0][1] == blocks
+    drawn = {**told("a", "A plot."), "images": shown}
+    assert turns(ASK[0], called("a"), drawn)[2][1] == [result("a", [said("A plot."), *blocks])]
+    assert turns(ASK[0], drawn)[0][1] == [said("?"), said("Result of the tool add: A plot."), *blocks]
+
+
+MARK = {"cache_control": {"type": "ephemeral"}}
+
+
+def test_what_repeats_is_marked_for_the_cache() -> None:
+    """Tools, system prompt and conversation, each at its last block; not without being asked."""
+    messages = [{"role": "system", "content": "Be brief."}, *ASK]
+    asked = request(messages, [ADD, ADD], prompt_cache=True)
+    assert asked["system"] == [{**said("Be brief."), **MARK}]
+    assert asked["messages"][-1]["content"] == [{**said("?"), **MARK}]
+    assert ["cache_control" in tool for tool in asked["tools"]] == [False, True]
+    hour = request(messages, prompt_cache="1h")["system"][0]["cache_control"]
+    assert hour == {"type": "ephemeral", "ttl": "1h"}
+    assert request(messages, [ADD], prompt_cache=False) == request(messages, [ADD])
+    with pytest.raises(e.ConfigurationError, match="prompt_cache is '2h'"):
+        request(prompt_cache="2h")
+
+
+def test_marks_for_the_cache_are_four_at_most() -> None:
+    """Those of the caller count, and stay; what came from the model as thinking cannot have one."""
+    own = {"role": "user", "content": [{**said("A"), **MARK}, {**said("B"), **MARK}, {**said("C"), **MARK}]}
+    asked = request([own, *ASK], [ADD], prompt_cache=True)
+    assert json.dumps(asked).count("cache_control") == 4
+    assert asked["messages"][-1]["content"][-1] == {**said("?"), **MARK}
+    thought = {"type": "thinking", "thinking": "Hm", "signature": "s"}
+    part = {"type": "content", "origin": "here", "value": [said("A"), thought]}
+    back = {"role": "assistant", "content": "A", "parts": [part]}
+    assert request([*ASK, back], prompt_cache=True)["messages"][-1]["content"] == [
+        {**said("A"), **MARK},
+        thought,
+    ]
+    assert part["value"] == [said("A"), thought]
+
+
+PERSON = {
+    "name": "Person",
+    "schema": {"type": "object", "properties": {"age": {"type": "integer", "minimum": 0}}},
+}
+
+
+def test_a_structured_answer_is_the_services_own_form() -> None:
+    """Beside an effort, too; a model that has it not is asked without, and the caller told."""
+    asked = request(output=PERSON, reasoning_effort="low")["output_config"]
+    schema = asked["format"].pop("schema")
+    assert asked == {"effort": "low", "format": {"type": "json_schema"}}
+    age = {"type": "integer", "description": "(minimum: 0)"}
+    assert schema == {"type": "object", "properties": {"age": age}, "additionalProperties": False}
+    with pytest.warns(UserWarning, match="output='Person'"):
+        assert "output_config" not in request(model="claude-sonnet-4-20250514", output=PERSON)
+
+
+def test_options_that_contradict_each_other_do_not_go_out_together() -> None:
+    """The service refuses such requests; the caller is told what was left out."""
+    with pytest.warns(UserWarning, match="thinking='adaptive' beside a tool"):
+        asked = request(tools=[ADD], tool_choice="add", reasoning_effort="low")
+    assert "thinking" not in asked
+    with pytest.warns(UserWarning, match=r"temperature=0\.5 beside thinking"):
+        asked = request(reasoning_effort="low", temperature=0.5)
+    assert asked["thinking"]["type"] == "adaptive"
+    assert "temperature" not in asked
+    assert request(reasoning_effort="none", temperature=0.5)["temperature"] == 0.5
+
+
 def test_results_of_one_turn_are_one_message() -> None:
     """In the order of the calls, before anything the user says."""
     assert turns(
@@ -174,7 +258,7 @@ def test_results_of_one_turn_are_one_message() -> None:
         called("a", "b", content="Both."),
         {"role": "user", "content": "Well?"},
         told("b", "2"),
-        told("a", "Error: no"),
+        {**told("a", "Error: no"), "is_error": True},
         {"role": "assistant", "content": "3 "},
     ) == [
         ("user", [said("?")]),
