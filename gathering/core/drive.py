@@ -18,7 +18,7 @@ from gathering.core.messages import as_completion
 from gathering.core.permissions import ask_person
 from gathering.core.portal import beat, portal
 from gathering.core.stream import Batch, batches_of, batches_of_async
-from gathering.core.tooling import run_tool, run_tool_async
+from gathering.core.tooling import run_tool_async, run_tools
 
 __all__ = ["adrive", "drive"]
 
@@ -93,7 +93,7 @@ class _SyncIO:
                 decision = ask_person(request)
                 return portal().run(_awaited(decision)) if inspect.isawaitable(decision) else decision
             case RunTools(jobs, known):
-                return [run_tool(job.tool, job.call, known) for job in jobs]
+                return run_tools([(job.tool, job.call) for job in jobs], known)
             case _:
                 assert_never(command)
 

@@ -12,9 +12,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from gathering.core.bounds import MAX_OUTPUT
 from gathering.core.errors import ConfigurationError
 from gathering.core.messages import Completion, MessageDict, OutputMode, ToolSpec, Usage, text_of
 from gathering.core.offers import Embeddings, ModelInfo, TokenCount
+from gathering.core.prices import own_price
 from gathering.core.results import ToolPermission, ToolResult
 
 if TYPE_CHECKING:
@@ -123,8 +125,9 @@ class ILLMProvider(ABC):
         return TokenCount(int(count), exact=False)
 
     def get_cost(self, usage: Usage) -> float | None:
-        """US dollars for this usage, None where the price is not known."""
-        return None
+        """US dollars for this usage, None where the price is not known; by default what the user's own table says."""
+        price = own_price(self.name, self.model)
+        return None if price is None else price.cost(usage)
 
     def cost_of(self, completion: Completion) -> float | None:
         """US dollars for this answer, None where the price is not known."""
@@ -205,6 +208,9 @@ class ITool(ABC):
     ``config["permissions"]`` lists what it may do to the world (``read`` if nothing is said).
     """
 
+    #: Characters of a result that go into a turn; what is longer is cut, with a note that says so.
+    max_output: int = MAX_OUTPUT
+
     def __init__(self, name: str, tool_type: str = "custom", config: Mapping[str, Any] | None = None) -> None:
         self.name = name
         self.tool_type = tool_type
@@ -240,6 +246,11 @@ class ITool(ABC):
             return None
         wanted = ", ".join(self.get_parameters_schema().get("properties", {})) or "no arguments"
         return f"{self.name} cannot use {input_data!r}: it takes {wanted}"
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether its own form is the awaited one: several such tools run side by side, also in a sync turn."""
+        return type(self).execute is ITool.execute
 
     def is_available(self) -> bool:
         """Whether the tool could work now."""

@@ -1,22 +1,26 @@
 """Running one tool call the model asked for: checked, timed, and with a result whatever happens.
 
-A tool that is unknown, refuses its input or raises gives a failed ``ToolResult`` that the model sees. Only what
-stops the program (Stop, exit) passes through.
+A tool that is unknown, refuses its input or raises gives a failed ``ToolResult`` that the model sees, and a result
+that is too long is cut (``gathering.core.bounds``). Only what stops the program (Stop, exit) passes through.
 """
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from gathering.core.bounds import MAX_OUTPUT, bounded
 from gathering.core.errors import ToolFailed, nearest
 from gathering.core.interfaces import ITool
 from gathering.core.messages import ToolCall, ToolSpec
+from gathering.core.portal import Job, portal
 from gathering.core.results import ToolResult
 
-__all__ = ["run_tool", "run_tool_async", "tool_spec"]
+__all__ = ["run_tool", "run_tool_async", "run_tools", "tool_spec"]
 
 
 def tool_spec(tool: ITool) -> ToolSpec:
@@ -41,7 +45,7 @@ def run_tool(tool: ITool | None, call: ToolCall, known: Iterable[str] = ()) -> T
             result = tool.execute(call.arguments)
     except Exception as error:  # noqa: BLE001 - whatever a tool raises is told to the model
         result = _failed(error)
-    return _timed(result, begun)
+    return _timed(tool, result, begun)
 
 
 async def run_tool_async(tool: ITool | None, call: ToolCall, known: Iterable[str] = ()) -> ToolResult:
@@ -53,7 +57,33 @@ async def run_tool_async(tool: ITool | None, call: ToolCall, known: Iterable[str
             result = await tool.execute_async(call.arguments)
     except Exception as error:  # noqa: BLE001 - whatever a tool raises is told to the model
         result = _failed(error)
-    return _timed(result, begun)
+    return _timed(tool, result, begun)
+
+
+def run_tools(calls: Sequence[tuple[ITool | None, ToolCall]], known: Iterable[str] = ()) -> list[ToolResult]:
+    """The results of several calls, in order.
+
+    Tools that await run side by side on the I/O thread, the others meanwhile on this one, one after the other.
+    """
+    known = list(known)
+    awaiting = [i for i, (tool, _) in enumerate(calls) if tool is not None and tool.asynchronous]
+    if len(awaiting) < 2 or threading.current_thread() is portal().thread:
+        return [run_tool(tool, call, known) for tool, call in calls]
+    job = Job(_side_by_side([calls[i] for i in awaiting], known))
+    try:
+        beside = portal().submit(job.run())
+        here = {i: run_tool(*pair, known) for i, pair in enumerate(calls) if i not in awaiting}
+        results = here | dict(zip(awaiting, beside.result(), strict=True))
+    except BaseException:
+        job.stop(portal().loop)
+        raise
+    return [results[i] for i in range(len(calls))]
+
+
+async def _side_by_side(
+    calls: Iterable[tuple[ITool | None, ToolCall]], known: Iterable[str]
+) -> list[ToolResult]:
+    return await asyncio.gather(*(run_tool_async(tool, call, known) for tool, call in calls))
 
 
 def _refusal(tool: ITool | None, call: ToolCall, known: Iterable[str]) -> ToolResult | None:
@@ -74,8 +104,8 @@ def _failed(error: Exception) -> ToolResult:
     return ToolResult(success=False, error=text)
 
 
-def _timed(result: Any, begun: float) -> ToolResult:
+def _timed(tool: ITool | None, result: Any, begun: float) -> ToolResult:
     elapsed = (time.perf_counter() - begun) * 1000
-    if not isinstance(result, ToolResult):
-        return ToolResult(success=True, output=result, execution_time_ms=elapsed)
-    return result if result.execution_time_ms is not None else replace(result, execution_time_ms=elapsed)
+    whole = result if isinstance(result, ToolResult) else ToolResult(success=True, output=result)
+    told = bounded(whole, MAX_OUTPUT if tool is None else tool.max_output)
+    return told if told.execution_time_ms is not None else replace(told, execution_time_ms=elapsed)

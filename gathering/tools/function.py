@@ -6,20 +6,20 @@ What it takes, and the check of arguments, is ``gathering.tools.parameters``.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import functools
 import importlib
 import inspect
 import re
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
+from gathering.core.bounds import MAX_OUTPUT
 from gathering.core.errors import ConfigurationError, ToolFailed
 from gathering.core.interfaces import ITool
 from gathering.core.portal import portal
 from gathering.core.results import ToolPermission, ToolResult
+from gathering.tools.limits import await_in_time, call_in_time, on_thread
 from gathering.tools.parameters import Parameters
 
 __all__ = ["Example", "FunctionTool", "tool"]
@@ -36,7 +36,8 @@ class FunctionTool(ITool, Generic[P, R]):
     """A function an agent may call; made by ``@tool``, and still callable as the function it was.
 
     A sync function runs on the caller's thread, so it sees the notebook's own objects; with a ``timeout``
-    (seconds) it runs on a thread of its own, which is left behind when the time is up.
+    (seconds) it runs on a thread of its own, which is left behind when the time is up. In a turn the model is told
+    ``max_output`` characters of a result; a caller of ``execute`` gets all of it.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class FunctionTool(ITool, Generic[P, R]):
         permissions: Sequence[ToolPermission | str] = (ToolPermission.EXECUTE,),
         examples: Sequence[Example] = (),
         timeout: float | None = None,
+        max_output: int = MAX_OUTPUT,
     ) -> None:
         name = _usable_name(function, name)
         super().__init__(name, "function", {"permissions": _permissions(name, permissions)})
         functools.update_wrapper(self, function, updated=())
         self.timeout = _usable_timeout(name, timeout)
+        self.max_output = _usable_length(name, max_output)
         self.parameters = Parameters(function, name)
         self._function, self._description = function, description
         self._examples = tuple(_usable_example(name, e, self.parameters.names) for e in examples)
@@ -88,6 +91,7 @@ class FunctionTool(ITool, Generic[P, R]):
             "permissions": tuple(self.permissions),
             "examples": self._examples,
             "timeout": self.timeout,
+            "max_output": self.max_output,
         }
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -105,25 +109,36 @@ class FunctionTool(ITool, Generic[P, R]):
         if self._asynchronous:
             return super().execute(input_data)
         try:
-            call = self._prepared(input_data)
-            outcome = call() if self.timeout is None else self._within_time(call)
+            outcome = call_in_time(self._prepared(input_data), self.timeout, self.name)
             if inspect.isawaitable(outcome):
-                outcome = portal().run(_awaited(outcome))
+                outcome = portal().run(await_in_time(outcome, self.timeout, self.name))
         except Exception as err:  # noqa: BLE001 - a tool may raise anything; the model is told, nothing else stops
             return self._failure(err)
         return _as_result(outcome)
 
     async def execute_async(self, input_data: Any) -> ToolResult:
-        """The same, awaited; a sync function runs on a worker thread."""
-        if not self._asynchronous:
-            return await asyncio.to_thread(self.execute, input_data)
-        limit = asyncio.timeout(self.timeout)
+        """The same, awaited; a sync function runs on a thread of its own."""
         try:
-            async with limit:
-                outcome = await self._prepared(input_data)()
+            work = self._outcome(self._prepared(input_data))
+            outcome = await await_in_time(work, self.timeout, self.name)
         except Exception as err:  # noqa: BLE001 - a tool may raise anything; the model is told, nothing else stops
-            return self._failure(self._too_long() if limit.expired() else err)
+            return self._failure(err)
         return _as_result(outcome)
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether the function is an ``async def``."""
+        return self._asynchronous
+
+    async def _outcome(self, call: Callable[[], Any]) -> Any:
+        try:
+            outcome = call() if self._asynchronous else await asyncio.wrap_future(on_thread(call, self.name))
+            return await outcome if inspect.isawaitable(outcome) else outcome
+        except (SystemExit, KeyboardInterrupt) as err:
+            # Either would end the loop it runs on; Stop itself reaches the main thread only.
+            if isinstance(err, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise
+            raise ToolFailed(f"{self.name} tried to end the program ({type(err).__name__})") from err
 
     def why_invalid(self, input_data: Any) -> str | None:
         """Which argument is wrong, and how; None if the function can be called with this."""
@@ -166,21 +181,6 @@ class FunctionTool(ITool, Generic[P, R]):
         args, kwargs = self.parameters.bind(input_data)
         return functools.partial(self._function, *args, **kwargs)
 
-    def _within_time(self, call: Callable[[], Any]) -> Any:
-        # A daemon thread, not an executor: those are waited for when the interpreter ends.
-        future: Future[Any] = Future()
-        run = functools.partial(contextvars.copy_context().run, _settle, future, call)
-        threading.Thread(target=run, name=f"tool-{self.name}", daemon=True).start()
-        try:
-            return future.result(self.timeout)
-        except TimeoutError:
-            if future.done():
-                raise
-            raise self._too_long() from None
-
-    def _too_long(self) -> ToolFailed:
-        return ToolFailed(f"{self.name} took longer than {self.timeout:g} s and was given up")
-
     def _failure(self, err: Exception) -> ToolResult:
         if isinstance(err, ToolFailed):
             return ToolResult(success=False, error=str(err))
@@ -204,12 +204,14 @@ def tool(
     permissions: Sequence[ToolPermission | str] = (ToolPermission.EXECUTE,),
     examples: Sequence[Example] = (),
     timeout: float | None = None,
+    max_output: int = MAX_OUTPUT,
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 
 
 def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """The function as a tool. The model sees its annotations and docstring; ``timeout`` is in seconds.
 
+    A result longer than ``max_output`` characters is cut in a turn, with a note.
     ``examples`` are pairs of a question and the arguments it calls for; small models need three to five.
     Raises ``ConfigurationError`` for a name or signature no model could use.
 
@@ -233,7 +235,7 @@ def _decorate(function: Callable[..., Any], **options: Any) -> FunctionTool[...,
     return FunctionTool(function, **options)
 
 
-_OPTIONS = ("name", "description", "permissions", "examples", "timeout")
+_OPTIONS = ("name", "description", "permissions", "examples", "timeout", "max_output")
 
 
 def _known_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -269,6 +271,12 @@ def _usable_timeout(name: str, timeout: float | None) -> float | None:
     return timeout
 
 
+def _usable_length(name: str, length: int) -> int:
+    if not isinstance(length, int) or isinstance(length, bool) or length < 1:
+        raise ConfigurationError(f"the tool {name!r} has max_output={length!r}: give characters, 1 or more")
+    return length
+
+
 def _usable_example(name: str, example: Any, names: Sequence[str]) -> Example:
     match example:
         case (str(question), Mapping() as arguments) if set(arguments) <= set(names):
@@ -291,14 +299,3 @@ def _imported(target: str) -> Any:
 
 def _as_result(outcome: Any) -> ToolResult:
     return outcome if isinstance(outcome, ToolResult) else ToolResult(success=True, output=outcome)
-
-
-def _settle(future: Future[Any], call: Callable[[], Any]) -> None:
-    try:
-        future.set_result(call())
-    except BaseException as err:  # noqa: BLE001 - it is raised again where the result is waited for
-        future.set_exception(err)
-
-
-async def _awaited(outcome: Awaitable[Any]) -> Any:
-    return await outcome
