@@ -41,6 +41,7 @@ ONLY_IN = {
     "aiohttp": {"llm"},
     "httpx_aiohttp": {"llm"},
     "xllamacpp": {"llm"},
+    "genai_prices": {"llm"},
     "pytest": {"testing"},
 }
 NOWHERE = {
@@ -60,6 +61,7 @@ LAZY = {
     "yaml",
     "httpx_aiohttp",
     "xllamacpp",
+    "genai_prices",
     "keyring",
 }
 NOT_LOADED = (
@@ -72,6 +74,7 @@ NOT_LOADED = (
     "aiohttp",
     "yaml",
     "pydantic",
+    "genai_prices",
 )
 MODULE_LINES, FUNCTION_LINES = 600, 60
 

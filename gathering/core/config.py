@@ -7,7 +7,9 @@ keys come from the environment, the keyring or a prompt (``gathering.llm.keys``)
 
 from __future__ import annotations
 
+import functools
 import os
+import time
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ __all__ = [
     "get",
     "names",
     "project_folder",
+    "recent",
     "reset",
     "set",
     "source",
@@ -87,6 +90,8 @@ SETTINGS: Mapping[str, Setting] = {
         Setting(
             "tape_mode", "auto, record, replay or live", "auto", _one_of("auto", "record", "replay", "live")
         ),
+        Setting("prices", "a TOML file with prices of your own, for a million tokens", None, _text),
+        Setting("cache", "answer equal requests from the response cache", False, _switch),
         Setting(
             "unattended",
             "a tool call that is to be asked about where nobody is there",
@@ -100,6 +105,7 @@ SETTINGS: Mapping[str, Setting] = {
 }
 
 _layers: dict[Layer, dict[str, Any]] = {layer: {} for layer in _LAYERS}
+_changes = 0
 
 
 def names() -> list[str]:
@@ -110,6 +116,16 @@ def names() -> list[str]:
 def get(name: str) -> Any:
     """The value that counts now. Raises ``ConfigurationError`` for an unknown name or an unusable value."""
     return _find(name)[0]
+
+
+def recent(name: str) -> Any:
+    """The same, with the files looked at no more than once a second: for what is asked at every call."""
+    return _recent(name, _changes, os.environ.get(_variable(name)), int(time.monotonic()))
+
+
+@functools.lru_cache(maxsize=64)
+def _recent(name: str, changes: int, variable: str | None, second: int) -> Any:
+    return get(name)
 
 
 def source(name: str) -> str:
@@ -124,17 +140,21 @@ def describe() -> list[dict[str, Any]]:
 
 def set(name: str, value: Any, layer: Layer = "call") -> None:  # noqa: A001 - config.set reads as what it is
     """Set a value on a layer; None takes it away again."""
+    global _changes
     setting = _setting(name)
     if value is None:
         _layers[layer].pop(name, None)
     else:
         _layers[layer][name] = _parsed(setting, value, layer)
+    _changes += 1
 
 
 def reset() -> None:
     """Forget every value set in this process."""
+    global _changes
     for values in _layers.values():
         values.clear()
+    _changes += 1
 
 
 def project_folder() -> Path:
@@ -160,10 +180,14 @@ def _find(name: str) -> tuple[Any, str]:
     for path, values in _files():
         if name in values:
             return _parsed(setting, values[name], str(path)), str(path)
-    variable = f"GATHERING_{name.upper()}"
+    variable = _variable(name)
     if os.environ.get(variable):
         return _parsed(setting, os.environ[variable], variable), variable
     return setting.default, "default"
+
+
+def _variable(name: str) -> str:
+    return f"GATHERING_{name.upper()}"
 
 
 def _parsed(setting: Setting, value: Any, where: str) -> Any:

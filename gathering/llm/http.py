@@ -27,9 +27,10 @@ from gathering.core.errors import (
 )
 from gathering.core.events import Done
 from gathering.core.interfaces import ILLMProvider
-from gathering.core.messages import Completion, MessageDict, ToolSpec
+from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage
 from gathering.core.session import refuse_live_call
 from gathering.core.stream import Batch, TextStream
+from gathering.llm import prices
 from gathering.llm.exchange import Course, Dialect, Request, course
 from gathering.llm.faults import fault_of_answer
 from gathering.llm.keys import Secret, carries_key, find_key, is_loopback, key_hint, scrub, shown_url
@@ -188,6 +189,10 @@ class HTTPProvider(ILLMProvider):
         """Tokens the model can read and write in one call together."""
         return int(self.config.get("context") or self.default_context)
 
+    def get_cost(self, usage: Usage) -> float | None:
+        """US dollars for this usage by the table of prices; None where the model is not in it."""
+        return prices.cost(self.name, self.model, usage)
+
     def signed(self, error: ProviderError) -> ProviderError:
         """The error with provider and model in it and without any key: every error leaves through here."""
         if not error.provider:
@@ -210,6 +215,7 @@ class HTTPProvider(ILLMProvider):
         stream: bool,
     ) -> tuple[Course, Line]:
         refuse_live_call(self.name, self.model, messages)
+        prices.warm(self.name)
         body = self.dialect.build_request(
             self.model, messages, tools, {**self.params, **params}, stream=stream
         )
