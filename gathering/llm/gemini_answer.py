@@ -72,6 +72,7 @@ class Answer:
         self._finish_message = ""
         self._blocked = ""
         self._usage: dict[str, Any] = {}
+        self._logprobs: list[Mapping[str, Any]] = []
         self._last: Mapping[str, Any] = {}
 
     @property
@@ -92,6 +93,8 @@ class Answer:
         for part in _list(_mapping(candidate.get("content")).get("parts")):
             if isinstance(part, Mapping):
                 self._part(dict(part), events)
+        if "logprobsResult" in candidate:
+            self._logprobs += _logprobs_in(candidate["logprobsResult"])
         if candidate.get("finishReason"):
             self._finish = str(candidate["finishReason"])
             self._finish_message = str(candidate.get("finishMessage") or "")
@@ -188,6 +191,7 @@ class Answer:
             model=self._model_name(),
             parts=_to_give_back(parts, self._origin),
             raw=dict(self._last, usageMetadata=self._usage) if self._usage else dict(self._last),
+            logprobs=tuple(self._logprobs),
         )
 
     def _reason(self, calls: Sequence[ToolCall]) -> FinishReason:
@@ -261,6 +265,22 @@ def usage_of(usage: Any) -> Usage:
     else:
         output = (written or 0) + (thought or 0)
     return Usage(read, output, _count(usage.get("cachedContentTokenCount")), thought)
+
+
+def _logprobs_in(result: Any) -> list[Mapping[str, Any]]:
+    """The tokens of an answer with how likely each was, and what else stood at its place."""
+    result = _mapping(result)
+    others = [_list(_mapping(step).get("candidates")) for step in _list(result.get("topCandidates"))]
+    found: list[Mapping[str, Any]] = []
+    for at, chosen in enumerate(_list(result.get("chosenCandidates"))):
+        top = [_logprob(o) for o in others[at]] if at < len(others) else []
+        found.append({**_logprob(chosen), "top": top})
+    return found
+
+
+def _logprob(candidate: Any) -> dict[str, Any]:
+    candidate = _mapping(candidate)
+    return {"token": str(candidate.get("token", "")), "logprob": candidate.get("logProbability")}
 
 
 def _to_give_back(parts: Sequence[Mapping[str, Any]], origin: str) -> tuple[Mapping[str, Any], ...]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gathering.core.messages import Message
 from gathering.llm.gemini_answer import parse_response
-from gathering.llm.gemini_content import build_request, clean_schema
+from gathering.llm.gemini_content import build_request
 
 TOOL = {
     "name": "add",
@@ -109,13 +109,15 @@ def test_a_result_without_its_call_becomes_text() -> None:
         ('{"a": 1}', {"a": 1}),
         ("[1, 2]", {"result": [1, 2]}),
         ('{"a": NaN}', {"result": '{"a": NaN}'}),
-        ("Error: no", {"error": "no"}),
+        ("Error: no", {"result": "Error: no"}),
         ("", {"result": ""}),
     ],
 )
 def test_a_result_is_an_object(said: str, response: Any) -> None:
     """Scalars and lists are wrapped, errors are named so, objects go as they are."""
     assert responses(asked(call()), result(said)) == [{"name": "add", "response": response}]
+    failed = {**result("Error: no"), "is_error": True}
+    assert responses(asked(call()), failed) == [{"name": "add", "response": {"error": "no"}}]
 
 
 def test_messages_of_one_side_are_one_content() -> None:
@@ -146,9 +148,32 @@ def test_images_go_as_data_or_by_address() -> None:
         {"text": "See"},
         {"text": "this"},
         {"inlineData": {"mimeType": "image/png", "data": "AAAA"}},
-        {"fileData": {"fileUri": "https://example.org/a.png"}},
+        {"fileData": {"fileUri": "https://example.org/a.png", "mimeType": "image/png"}},
         own,
     ]
+
+
+SHOWN = [{"media_type": "image/png", "data": "AAAA"}, {"url": "https://example.org/a?b=c"}]
+IMAGES = [
+    {"inlineData": {"mimeType": "image/png", "data": "AAAA"}},
+    {"fileData": {"fileUri": "https://example.org/a?b=c"}},
+]
+
+
+def test_the_images_of_a_message_come_before_its_text() -> None:
+    """A question may be nothing but an image."""
+    parts = request([{**USER, "images": SHOWN}])["contents"][0]["parts"]
+    assert parts == [*IMAGES, {"text": "1+1?"}]
+    assert request([{"role": "user", "content": "", "images": SHOWN}])["contents"][0]["parts"] == IMAGES
+
+
+def test_the_images_of_a_tool_follow_its_result() -> None:
+    """In a content of their own, because results stand alone in theirs."""
+    drawn = {**result("A plot."), "images": SHOWN}
+    contents = request([USER, asked(call()), drawn, USER])["contents"]
+    assert [p["functionResponse"]["response"] for p in contents[2]["parts"]] == [{"result": "A plot."}]
+    assert contents[3]["parts"] == [*IMAGES, {"text": "1+1?"}]
+    assert request([drawn])["contents"][0]["parts"] == [{"text": "add gave: A plot."}, *IMAGES]
 
 
 def answered(*parts: Any) -> dict[str, Any]:
@@ -206,117 +231,6 @@ def test_malformed_arguments_go_back_as_an_object() -> None:
     """The service takes nothing else."""
     sent = request([USER, asked({**call(), "malformed": '{"a": '})])
     assert sent["contents"][1]["parts"][0]["functionCall"]["args"] == {"malformed": '{"a": '}
-
-
-def test_parameters_stand_where_the_service_wants_them() -> None:
-    """In generationConfig in camel case; None is not sent, nor what the service has no word for."""
-    sent = request(
-        [USER],
-        [TOOL],
-        temperature=0,
-        max_tokens=9,
-        top_p=0.5,
-        stop="END",
-        seed=None,
-        parallel_tool_calls=True,
-        candidate_count=1,
-        safety_settings=[],
-        generation_config={"topK": 3},
-    )
-    assert sent["generationConfig"] == {
-        "temperature": 0,
-        "maxOutputTokens": 9,
-        "topP": 0.5,
-        "stopSequences": ["END"],
-        "candidateCount": 1,
-        "topK": 3,
-    }
-    assert sent["safetySettings"] == []
-
-
-@pytest.mark.parametrize(
-    ("choice", "config"),
-    [
-        ("auto", {"mode": "AUTO"}),
-        ("none", {"mode": "NONE"}),
-        ("required", {"mode": "ANY"}),
-        (
-            {"type": "function", "function": {"name": "add"}},
-            {"mode": "ANY", "allowedFunctionNames": ["add"]},
-        ),
-        ({"functionCallingConfig": {"mode": "VALIDATED"}}, {"mode": "VALIDATED"}),
-    ],
-)
-def test_tool_choices(choice: Any, config: Any) -> None:
-    """Neutral words, chat forms and the service's own; none of it without tools."""
-    assert request([USER], [TOOL], tool_choice=choice)["toolConfig"] == {"functionCallingConfig": config}
-    assert "toolConfig" not in request([USER], None, tool_choice=choice)
-
-
-@pytest.mark.parametrize(
-    ("model", "effort", "config"),
-    [
-        ("gemini-2.5-flash", "low", {"thinkingBudget": 1024, "includeThoughts": True}),
-        ("gemini-2.5-flash", "none", {"thinkingBudget": 0}),
-        ("gemini-2.5-pro", "none", {"thinkingBudget": 128}),
-        ("gemini-3.5-flash", "high", {"thinkingLevel": "HIGH", "includeThoughts": True}),
-        ("models/gemini-3-pro", "none", {"thinkingLevel": "MINIMAL"}),
-    ],
-)
-def test_effort_is_a_budget_or_a_level(model: str, effort: str, config: Any) -> None:
-    """Never both."""
-    sent = request([USER], model=model, reasoning_effort=effort)
-    assert sent["generationConfig"] == {"thinkingConfig": config}
-
-
-def test_answers_as_json() -> None:
-    """Any JSON, or JSON of a schema."""
-    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
-    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
-    expected = {"responseMimeType": "application/json", "responseJsonSchema": schema}
-    assert request([USER], response_format=wanted)["generationConfig"] == expected
-    assert request([USER], response_format={"type": "json_object"})["generationConfig"] == {
-        "responseMimeType": "application/json"
-    }
-
-
-def test_the_services_own_tools_pass() -> None:
-    """Beside functions, as entries of their own."""
-    assert [next(iter(t)) for t in request([USER], [TOOL, {"googleSearch": {}}])["tools"]] == [
-        "googleSearch",
-        "functionDeclarations",
-    ]
-
-
-def test_a_schema_keeps_what_the_service_knows() -> None:
-    """References and alternatives stay, the rest goes; names of properties are no keys of the schema."""
-    schema = {
-        "$schema": "x",
-        "type": "object",
-        "title": "T",
-        "properties": {
-            "pattern": {"type": "string", "pattern": "a+", "default": "a"},
-            "kind": {"const": "k"},
-            "list": {"type": "array", "items": {"$ref": "#/definitions/P"}, "uniqueItems": True},
-            "any": {"anyOf": [{"type": "null"}, {"allOf": [{"$ref": "#/definitions/P"}]}]},
-        },
-        "definitions": {"P": {"type": "integer", "exclusiveMinimum": 0}},
-        "additionalProperties": False,
-        "required": ["kind"],
-    }
-    assert clean_schema(schema) == {
-        "type": "object",
-        "title": "T",
-        "properties": {
-            "pattern": {"type": "string"},
-            "kind": {"enum": ["k"]},
-            "list": {"type": "array", "items": {"$ref": "#/$defs/P"}},
-            "any": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/P"}]},
-        },
-        "$defs": {"P": {"type": "integer"}},
-        "additionalProperties": False,
-        "required": ["kind"],
-    }
 
 
 ROLES = st.sampled_from(["user", "assistant", "tool", "system"])

@@ -178,6 +178,19 @@ def test_usage() -> None:
     assert usage_of(None) == Usage()
 
 
+def test_logprobs_of_all_objects_are_in_the_answer() -> None:
+    """Each token with what else stood at its place, as far as the service says so."""
+    a, b = {"token": "A", "tokenId": 1, "logProbability": -0.1}, {"token": "B", "logProbability": -2.5}
+    first, second = chunk({"text": "A"}), chunk({"text": "B"}, finish="STOP")
+    first["candidates"][0]["logprobsResult"] = {
+        "chosenCandidates": [a],
+        "topCandidates": [{"candidates": [a, b]}],
+    }
+    second["candidates"][0]["logprobsResult"] = {"chosenCandidates": [b]}
+    said = [{"token": "A", "logprob": -0.1}, {"token": "B", "logprob": -2.5}]
+    assert list(completion(first, second).logprobs) == [{**said[0], "top": said}, {**said[1], "top": []}]
+
+
 def test_usage_in_each_object_is_not_added() -> None:
     """The last figures count, and an object without any takes none away."""
     chunks = [
