@@ -242,6 +242,18 @@ def _table(of: Callable[[Any], Any]) -> Callable[[Context], Any]:
     return show
 
 
+def _permissions(context: Context) -> Any:
+    from gathering.notebook.permissions import Permissions
+
+    if context.name is None:
+        agents = [a for a in context.space.agents().values() if isinstance(a, gathering.Agent)]
+        return Permissions(agents, gathering.trace)
+    agent = context.space.agent(context.name.removeprefix("@"))
+    if not isinstance(agent, gathering.Agent):
+        raise ConfigurationError(f"{context.name!r} has no rules: only a gathering.Agent does")
+    return Permissions([agent], agent.trace)
+
+
 def _explain(context: Context) -> Any:
     agent = context.agent()
     if not isinstance(agent, gathering.Agent):
@@ -290,6 +302,7 @@ COMMANDS: Mapping[str, Callable[[Context], Any]] = {
     "calls": _table(lambda trace: trace.calls()),
     "messages": _table(lambda trace: trace.messages()),
     "tool-calls": _table(lambda trace: trace.tool_calls()),
+    "permissions": _permissions,
     "explain": _explain,
     "tape": _tape,
     "config": _config,

@@ -6,6 +6,7 @@ Each part registers how to undo it at the moment it is installed, so that unload
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -15,10 +16,13 @@ from IPython.core.magic import no_var_expand
 from gathering.core import config
 from gathering.core.errors import GatheringError
 from gathering.core.messages import Reply
+from gathering.core.permissions import set_asker
 from gathering.core.session import set_cell_source
+from gathering.notebook.approval import Approval
 from gathering.notebook.complete import matcher_for
 from gathering.notebook.help import overview
 from gathering.notebook.magics import Magic
+from gathering.notebook.screen import Screen
 from gathering.notebook.settings import settings_of
 
 __all__ = ["Extension"]
@@ -39,6 +43,7 @@ class Extension:
         self._install_display()
         self._install_events()
         self._install_settings()
+        self._install_asker()
 
     def remove(self) -> None:
         """Undo everything, the last thing first."""
@@ -58,8 +63,9 @@ class Extension:
 
     def _install_input(self) -> None:
         transformers = self.shell.input_transformers_cleanup
-        transformers.append(cell_without_body)
-        self._undo.append(lambda: _drop(transformers, cell_without_body))
+        for transformer in (cell_without_body, question_on_a_line):
+            transformers.append(transformer)
+            self._undo.append(functools.partial(_drop, transformers, transformer))
 
     def _install_completion(self) -> None:
         completer = getattr(self.shell, "Completer", None)
@@ -91,6 +97,11 @@ class Extension:
         self._undo.append(lambda: _drop(self.shell.configurables, settings))
         self._undo.append(_forget_settings)
 
+    def _install_asker(self) -> None:
+        """A tool call that needs a person's word is asked about here."""
+        before = set_asker(Approval(lambda: Screen(self.shell)))
+        self._undo.append(lambda: set_asker(before))
+
 
 def cell_without_body(lines: list[str]) -> list[str]:
     """A ``%%gathering`` line with nothing below it, as a line magic.
@@ -100,6 +111,24 @@ def cell_without_body(lines: list[str]) -> list[str]:
     if lines and lines[0].startswith(f"%%{NAME}") and not "".join(lines[1:]).strip():
         return [lines[0][1:]]
     return lines
+
+
+_QUESTION = re.compile(rf"(\s*(?:[\w.]+\s*=\s*)?)%{NAME}[ \t]+(\S+[ \t]+.*\?)\s*")
+
+
+def question_on_a_line(lines: list[str]) -> list[str]:
+    """A ``%gathering ask ada ...?`` line as the call it stands for: IPython would take its last word for a request for help."""
+    if lines and lines[0].startswith("%%"):
+        return lines
+    return [_asked(line) for line in lines]
+
+
+def _asked(line: str) -> str:
+    found = _QUESTION.fullmatch(line)
+    if found is None:
+        return line
+    end = "\n" if line.endswith("\n") else ""
+    return f"{found[1]}get_ipython().run_line_magic({NAME!r}, {found[2]!r}){end}"
 
 
 def _before_cell(info: object = None) -> None:

@@ -142,6 +142,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
         Subcommand("calls", "the requests made to models, as a DataFrame", may=("NAME",)),
         Subcommand("messages", "what was said, as a DataFrame", may=("NAME",)),
         Subcommand("tool-calls", "what tools were called with and gave, as a DataFrame", may=("NAME",)),
+        Subcommand("permissions", "the rules of agents and what was decided by them", may=("NAME",)),
         Subcommand(
             "explain",
             "exactly what would be sent for a message; sends nothing",

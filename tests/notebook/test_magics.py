@@ -196,6 +196,25 @@ def test_use_sets_the_default_model(run: Run, parrot: str, shell: InteractiveShe
     assert shell.user_ns["eve"].model == "parrot"
 
 
+@pytest.mark.parametrize(
+    "line", ["%gathering ask ada How are you?", "reply = %gathering ask ada Why, and what for??"]
+)
+def test_a_question_on_a_line_is_asked(run: Run, line: str) -> None:
+    """IPython would take a question mark at a line's end for a request for help on the last word."""
+    run("import gathering\nfrom gathering.testing import ScriptedProvider")
+    run("ada = gathering.Agent('ada', llm_provider=ScriptedProvider(['Well.']))")
+    run(line)
+    asked = run("ada.llm_provider.requests[0].messages[-1]['content']").result
+    assert asked == line.split("ada ", 1)[1]
+
+
+def test_a_question_in_another_magic_s_cell_is_left_alone(run: Run, tmp_path: Path) -> None:
+    """What is written to a file is written as it is."""
+    target = tmp_path / "cell.txt"
+    run(f"%%writefile {target}\n%gathering ask ada Why?\n")
+    assert target.read_text() == "%gathering ask ada Why?\n"
+
+
 def test_a_chain_of_models_can_be_used_asked_and_described(
     run: Run, parrot: str, shell: InteractiveShell
 ) -> None:
