@@ -111,7 +111,12 @@ PROVIDERS: Registry[ILLMProvider] = Registry(
     hint='(a model is written "provider:model", for example "openai:gpt-5-mini" or "local")',
 )
 TOOLS: Registry[ITool] = Registry(
-    "tool", "gathering.tools", {"calculator": "gathering.tools.calculator:CalculatorTool"}
+    "tool",
+    "gathering.tools",
+    {
+        "calculator": "gathering.tools.calculator:CalculatorTool",
+        "filesystem": "gathering.tools.filesystem:FileSystemTool",
+    },
 )
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from gathering.core.registry import TOOLS
 from gathering.core.results import ToolPermission, ToolResult
 from gathering.tools.calculator import CalculatorTool
+from gathering.tools.filesystem import FileSystemTool
 from gathering.tools.function import FunctionTool, tool
 from gathering.tools.registry import ToolRegistry
 
 __all__ = [
     "TOOLS",
     "CalculatorTool",
+    "FileSystemTool",
     "FunctionTool",
     "ToolPermission",
     "ToolRegistry",
