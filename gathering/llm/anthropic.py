@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from gathering.core.errors import ConfigurationError
 from gathering.core.messages import Completion, MessageDict, ToolSpec
-from gathering.llm.anthropic_answer import parse_response
+from gathering.llm.anthropic_answer import is_paused, joined, parse_response
 from gathering.llm.anthropic_messages import build_request
+from gathering.llm.anthropic_params import default_tokens, has_native_output
 from gathering.llm.anthropic_stream import MessagesStream
+from gathering.llm.courses import amended, continued
+from gathering.llm.exchange import Course
 from gathering.llm.http import HTTPProvider
 from gathering.llm.keys import Secret
-from gathering.llm.wire import Headers
+from gathering.llm.wire import Headers, Line
 
 __all__ = ["AnthropicProvider", "MessagesDialect"]
 
@@ -67,6 +70,7 @@ class AnthropicProvider(HTTPProvider):
     base_url_variable: ClassVar[str] = "ANTHROPIC_BASE_URL"
     key_variable: ClassVar[str] = "ANTHROPIC_API_KEY"
     default_context: ClassVar[int] = 200_000
+    takes_images = True
 
     def __init__(self, name: str = "anthropic", config: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, config or {})
@@ -76,7 +80,10 @@ class AnthropicProvider(HTTPProvider):
                 f"{name} does not speak api={api!r} here: leave api out, or give api='messages'"
             )
         own = self.base_url == self.default_base_url
-        self.dialect = MessagesDialect("anthropic" if own else f"{name} {self.base_url}")
+        self.dialect: MessagesDialect = MessagesDialect("anthropic" if own else f"{name} {self.base_url}")
+        # Of other models, behind servers that only speak the dialect, it is not known.
+        native = "claude" in self.model and has_native_output(self.model)
+        self.structured_output = "native" if native else "prompted"
 
     @property
     def base_url(self) -> str:
@@ -96,3 +103,34 @@ class AnthropicProvider(HTTPProvider):
         if self.config.get("context"):
             return int(self.config["context"])
         return 1_000_000 if _LARGE.match(self.model) else self.default_context
+
+    def get_max_output(self) -> int:
+        """Tokens an answer can have: what each request says, as the service wants it said."""
+        return int(self.params.get("max_tokens") or default_tokens(self.model))
+
+    def _call(
+        self,
+        messages: list[MessageDict],
+        tools: list[ToolSpec] | None,
+        params: Mapping[str, Any],
+        *,
+        stream: bool,
+    ) -> tuple[Course, Line]:
+        """The course of a call; one with tools of the service's own goes on where the service pauses."""
+        call = super()._call
+        run, line = call(messages, tools, params, stream=stream)
+
+        def following(paused: Completion) -> Course | None:
+            said = [*messages, paused.message().to_dict()]
+            return call(said, tools, params, stream=stream)[0] if is_paused(paused) else None
+
+        if any(_runs_at_the_service(tool) for tool in tools or ()):
+            origin = self.dialect.origin
+            run = continued(run, following, lambda before, after: joined(before, after, origin))
+        if params.get("output") and self.structured_output == "native":
+            run = amended(run, lambda completion: replace(completion, output_mode="native"))
+        return run, line
+
+
+def _runs_at_the_service(tool: ToolSpec) -> bool:
+    return "function" not in tool and tool.get("type", "custom") != "custom"

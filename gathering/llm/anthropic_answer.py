@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gathering.core.errors import MalformedResponseError, ProviderError
@@ -16,7 +17,7 @@ from gathering.core.messages import Completion, FinishReason, ToolCall, Usage
 from gathering.core.session import new_id
 from gathering.llm.faults import error_in_body
 
-__all__ = ["completion_of", "error_of", "input_of", "parse_response", "usage_of"]
+__all__ = ["completion_of", "error_of", "input_of", "is_paused", "joined", "parse_response", "usage_of"]
 
 _FINISH: Mapping[str, FinishReason] = {
     "": "stop",
@@ -69,6 +70,20 @@ def completion_of(message: Mapping[str, Any], model: str, origin: str) -> Comple
         parts=_parts(blocks, origin),
         raw=message,
     )
+
+
+def is_paused(completion: Completion) -> bool:
+    """Whether the service broke off a long turn of its own tools and wants the answer back to go on with it."""
+    raw = completion.raw
+    return isinstance(raw, Mapping) and raw.get("stop_reason") == "pause_turn"
+
+
+def joined(before: Completion, after: Completion, origin: str) -> Completion:
+    """A paused answer and what followed it, as one answer."""
+    content = [*before.raw["content"], *after.raw["content"]]
+    whole = completion_of({**after.raw, "content": content}, after.model, origin)
+    attempts = before.attempts + after.attempts - 1
+    return replace(whole, usage=before.usage + after.usage, attempts=attempts)
 
 
 def error_of(body: Any) -> ProviderError | None:

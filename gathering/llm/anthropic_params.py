@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gathering.core.messages import ToolSpec
-from gathering.llm.anthropic_schema import strict_schema
+from gathering.llm.anthropic_schema import closed_schema
 
 __all__ = ["MOST_UNSTREAMED", "default_tokens", "has_native_output", "request_fields", "tool_fields"]
 
@@ -110,7 +110,7 @@ def _format(fields: dict[str, Any], asked: Any) -> None:
 def _structured(fields: dict[str, Any], model: str, wanted: Any) -> None:
     """Have the answer keep to the schema, where the model can."""
     if has_native_output(model):
-        _put_schema(fields, strict_schema(wanted["schema"]))
+        _put_schema(fields, closed_schema(wanted["schema"]))
     else:
         _left_out("output", wanted.get("name"))
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["strict_schema"]
+__all__ = ["closed_schema"]
 
 _KEPT = ("$ref", "type", "title", "description", "enum", "const", "default", "required")
 _FORMATS = ("date", "time", "date-time", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
@@ -20,12 +20,12 @@ _LISTS_OF_SCHEMAS = {"anyOf": "anyOf", "oneOf": "anyOf", "allOf": "allOf"}
 _SILENT = frozenset(("$schema", "$id", "$comment", "additionalProperties", "examples"))
 
 
-def strict_schema(schema: Any) -> Any:
+def closed_schema(schema: Any) -> Any:
     """The schema with closed objects, and with what the service does not know put into the descriptions.
 
-    >>> strict_schema({"type": "integer", "description": "Age.", "minimum": 0})
+    >>> closed_schema({"type": "integer", "description": "Age.", "minimum": 0})
     {'type': 'integer', 'description': 'Age. (minimum: 0)'}
-    >>> strict_schema({"type": "object", "properties": {"a": {"type": "null"}}})
+    >>> closed_schema({"type": "object", "properties": {"a": {"type": "null"}}})
     {'type': 'object', 'properties': {'a': {'type': 'null'}}, 'additionalProperties': False}
     """
     if not isinstance(schema, Mapping):
@@ -47,11 +47,11 @@ def strict_schema(schema: Any) -> Any:
 def _take(strict: dict[str, Any], key: str, value: Any) -> bool:
     """Put one key of a schema where the service reads it; False if it does not know the key."""
     if key in _SCHEMAS_BY_NAME and isinstance(value, Mapping):
-        strict[key] = {name: strict_schema(inner) for name, inner in value.items()}
+        strict[key] = {name: closed_schema(inner) for name, inner in value.items()}
     elif key in _LISTS_OF_SCHEMAS and isinstance(value, list):
-        strict.setdefault(_LISTS_OF_SCHEMAS[key], []).extend(map(strict_schema, value))
+        strict.setdefault(_LISTS_OF_SCHEMAS[key], []).extend(map(closed_schema, value))
     elif key == "items":
-        strict[key] = strict_schema(value)
+        strict[key] = closed_schema(value)
     elif key in _KEPT or (key == "minItems" and value in (0, 1)) or (key == "format" and value in _FORMATS):
         strict[key] = value
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_service import Answer, Service, cut_in, recordings, sse
+from fake_service import PATIENCE, Answer, Service, cut_in, recordings, sse
 
 import gathering
 from gathering.core import errors as e
@@ -170,6 +170,90 @@ def test_an_agent_calls_tools_and_gives_thinking_back(service: Service) -> None:
     assert back == {"role": "assistant", "content": [thinking, call]}
     result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "375"}
     assert results == {"role": "user", "content": [result]}
+
+
+SEARCH = {"type": "web_search_20250305", "name": "web_search"}
+SEARCHED = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}}
+FIGURES = {"usage": {"input_tokens": 3, "output_tokens": 5}}
+PAUSED = {
+    **answer({"type": "text", "text": "Let me see. "}, SEARCHED),
+    "stop_reason": "pause_turn",
+    **FIGURES,
+}
+FOUND_IT = {**answer({"type": "text", "text": "Found."}), **FIGURES}
+
+
+def as_events(message: dict[str, Any]) -> Answer:
+    """The message as the service streams it."""
+    blocks = enumerate(message["content"])
+    started = [{"type": "content_block_start", "index": i, "content_block": b} for i, b in blocks]
+    return sse(
+        {"type": "message_start", "message": {**message, "content": [], "stop_reason": None}},
+        *started,
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": message["stop_reason"]},
+            "usage": message["usage"],
+        },
+        {"type": "message_stop"},
+    )
+
+
+@pytest.mark.parametrize("form", [said, as_events])
+async def test_a_paused_turn_goes_on(service: Service, form: Any) -> None:
+    """The answer so far goes back as it came; what the caller gets is one answer, paid for twice."""
+    for awaited in (False, True):
+        service.will(form(PAUSED), form(FOUND_IT))
+        service.received.clear()
+        stream = provider(service).stream(ASK, [SEARCH])
+        pieces = [piece async for piece in stream] if awaited else list(stream)
+        assert pieces == ["Let me see. ", "Found."]
+        completion = stream.completion
+        assert (completion.content, completion.finish_reason) == ("Let me see. Found.", "stop")
+        assert (completion.usage.input_tokens, completion.usage.output_tokens) == (6, 10)
+        assert [b["type"] for b in completion.parts[0]["value"]] == ["text", "server_tool_use", "text"]
+        assert service.received[1].json["messages"][1:] == [
+            {"role": "assistant", "content": PAUSED["content"]}
+        ]
+
+
+def test_a_turn_that_keeps_pausing_is_reported_as_unfinished(service: Service) -> None:
+    """It is gone on with a few times; without tools of the service's own it never is."""
+    service.will(said(PAUSED))
+    completion = provider(service).complete(ASK, [SEARCH])
+    assert (completion.finish_reason, completion.raw["stop_reason"]) == ("other", "pause_turn")
+    assert 2 < len(service.received) < 20
+    service.received.clear()
+    assert provider(service).complete(ASK).finish_reason == "other"
+    assert len(service.received) == 1
+
+
+def test_stop_in_a_turn_that_goes_on_hangs_up(service: Service) -> None:
+    """Also behind the pause."""
+    text = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}}
+    begun = sse(text)
+    begun.stall = True
+    service.will(as_events(PAUSED), begun)
+    stream = provider(service).stream(ASK, [SEARCH])
+    assert [next(iter(stream)) for _ in range(2)] == ["Let me see. ", "Hi"]
+    stream.close()
+    assert service.hung_up.wait(PATIENCE)
+
+
+def test_a_structured_answer_says_how_its_form_came_about(service: Service) -> None:
+    """Natively, by the models that can; of unknown models nothing is promised."""
+    service.will_say(answer({"type": "text", "text": "{}"}))
+    output = {"name": "P", "schema": {"type": "object", "properties": {}}}
+    assert provider(service).complete(ASK, output=output).output_mode == "native"
+    assert provider(service).complete(ASK).output_mode == ""
+    modes = [provider(service, m).structured_output for m in ("claude-opus-5", "claude-3-haiku", "llama3")]
+    assert modes == ["native", "prompted", "prompted"]
+
+
+def test_how_long_an_answer_can_be() -> None:
+    """As long as the request says; the service wants it said."""
+    assert gathering.provider("anthropic:claude-opus-5").get_max_output() == 16_384
+    assert gathering.provider("anthropic:claude-opus-5", max_tokens=100).get_max_output() == 100
 
 
 # -- recordings --------------------------------------------------------------------------------------------------
@@ -387,7 +471,7 @@ def test_the_list_of_models(service: Service) -> None:
     """As the service lists them, in one page; a service that lists them is available."""
     recorded = load(FOUND["models-list"])
     p = play(service, recorded, None)
-    listed = p.list_models()
+    listed = [m.name for m in p.models()]
     assert listed[0] == "claude-opus-5"
     assert len(listed) == len(json.loads(recorded["body"])["data"])
     assert p.is_available()

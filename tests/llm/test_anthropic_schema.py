@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gathering.llm.anthropic_schema import strict_schema
+from gathering.llm.anthropic_schema import closed_schema
 
 
 def test_what_the_service_cannot_hold_a_model_to_is_said_in_words() -> None:
@@ -26,7 +26,7 @@ def test_what_the_service_cannot_hold_a_model_to_is_said_in_words() -> None:
         "$defs": {"P": {"type": "object", "properties": {"x": {"type": "number"}}}},
         "required": ["kind"],
     }
-    assert strict_schema(schema) == {
+    assert closed_schema(schema) == {
         "type": "object",
         "properties": {
             "pattern": {"type": "string", "description": 'Letters. (pattern: "a+")'},
@@ -61,6 +61,6 @@ JSON = st.recursive(
 @given(JSON)
 def test_any_schema_becomes_json_and_stays_as_it_is_the_second_time(schema: Any) -> None:
     """Nothing in it raises, and what was strict stays so."""
-    strict = strict_schema(schema)
+    strict = closed_schema(schema)
     json.dumps(strict)
-    assert strict_schema(strict) == strict
+    assert closed_schema(strict) == strict
