@@ -64,6 +64,8 @@ class HostProvider(HTTPProvider):
             default_context=host.context,
         )
         self.dialect = ChatDialect(replace(host.style, origin=name))
+        self.structured_output = "native" if host.style.structured else "prompted"
+        self.takes_images = host.style.images
 
 
 def register_host(
@@ -106,9 +108,11 @@ def _nine(identity: str) -> str:
     return hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:9]
 
 
-# Reasoning goes back only where the service asks for it; others answer 400 to the field.
-_TEXT_ONLY = ChatStyle(gives_back=())
+# Reasoning goes back only where the service asks for it; others answer 400 to the field. A host is believed to hold
+# answers to a schema where all of its models do; elsewhere the model is told the form and its answer checked.
+_TEXT_ONLY = ChatStyle(gives_back=(), think_tags=True)
 _REASONING = ChatStyle(gives_back=("reasoning_content",))
+_LOCAL = ChatStyle(gives_back=("reasoning_content",), structured="any", think_tags=True)
 _MISTRAL = ChatStyle(
     usage_in_stream=False,  # it comes unasked, and each field Mistral does not know is a 422
     gives_back=("content",),
@@ -117,6 +121,7 @@ _MISTRAL = ChatStyle(
     required="any",
     no_text="",
     call_id=_nine,
+    structured="strict",
 )
 
 #: The hosts by provider name.
@@ -128,10 +133,16 @@ HOSTS: dict[str, Host] = {
         style=ChatStyle(
             max_tokens="max_completion_tokens",
             gives_back=(),
-            refuses=("frequency_penalty", "logit_bias", "presence_penalty"),
+            refuses=("frequency_penalty", "logit_bias", "presence_penalty", "top_k"),
+            images=False,
         ),
     ),
-    "deepseek": Host("https://api.deepseek.com", "DEEPSEEK_API_KEY", context=128_000, style=_REASONING),
+    "deepseek": Host(
+        "https://api.deepseek.com",
+        "DEEPSEEK_API_KEY",
+        context=128_000,
+        style=replace(_REASONING, refuses=("top_k",), images=False),
+    ),
     "fireworks": Host(
         "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY", context=131_072, style=_TEXT_ONLY
     ),
@@ -139,7 +150,7 @@ HOSTS: dict[str, Host] = {
         "https://api.groq.com/openai/v1",
         "GROQ_API_KEY",
         context=131_072,
-        style=ChatStyle(gives_back=(), refuses=("logit_bias", "logprobs", "top_logprobs")),
+        style=replace(_TEXT_ONLY, refuses=("logit_bias", "logprobs", "top_k", "top_logprobs")),
     ),
     "huggingface": Host("https://router.huggingface.co/v1", "HF_TOKEN", context=32_768, style=_TEXT_ONLY),
     "mistral": Host("https://api.mistral.ai/v1", "MISTRAL_API_KEY", context=128_000, style=_MISTRAL),
@@ -147,20 +158,32 @@ HOSTS: dict[str, Host] = {
         "https://openrouter.ai/api/v1",
         "OPENROUTER_API_KEY",
         context=128_000,
-        style=ChatStyle(gives_back=("reasoning_details",)),
+        style=ChatStyle(gives_back=("reasoning_details",), think_tags=True),
         headers={"x-title": "GatheRing"},
     ),
     "perplexity": Host(
         "https://api.perplexity.ai",
         "PERPLEXITY_API_KEY",
         context=128_000,
-        style=ChatStyle(gives_back=(), usage_in_stream=False),  # each of its chunks has the usage
+        style=ChatStyle(
+            gives_back=(),
+            usage_in_stream=False,  # each of its chunks has the usage
+            structured="any",
+            alternates=True,
+            think_tags=True,
+            notes=("citations", "search_results"),
+        ),
     ),
     "together": Host("https://api.together.xyz/v1", "TOGETHER_API_KEY", context=32_768, style=_TEXT_ONLY),
-    "xai": Host("https://api.x.ai/v1", "XAI_API_KEY", context=131_072, style=_REASONING),
+    "xai": Host(
+        "https://api.x.ai/v1",
+        "XAI_API_KEY",
+        context=131_072,
+        style=replace(_REASONING, refuses=("top_k",), structured="strict"),
+    ),
     # On this machine, unless base_url says otherwise.
-    "llamacpp": Host("http://127.0.0.1:8080/v1", style=_REASONING),
-    "lmstudio": Host("http://127.0.0.1:1234/v1", style=_TEXT_ONLY),
-    "ollama": Host("http://127.0.0.1:11434/v1", context=4096, style=_TEXT_ONLY),
-    "vllm": Host("http://127.0.0.1:8000/v1", style=_REASONING),
+    "llamacpp": Host("http://127.0.0.1:8080/v1", style=_LOCAL),
+    "lmstudio": Host("http://127.0.0.1:1234/v1", style=replace(_LOCAL, gives_back=())),
+    "ollama": Host("http://127.0.0.1:11434/v1", context=4096, style=replace(_LOCAL, gives_back=())),
+    "vllm": Host("http://127.0.0.1:8000/v1", style=_LOCAL),
 }

@@ -9,18 +9,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from gathering.core.errors import ConfigurationError
 from gathering.core.messages import Completion, MessageDict, ToolSpec
 from gathering.llm import openai_responses
 from gathering.llm.http import HTTPProvider
-from gathering.llm.openai_chat import ChatStyle, build_request, parse_response
+from gathering.llm.openai_answer import parse_response
+from gathering.llm.openai_chat import ChatStyle, build_request
 from gathering.llm.openai_responses_stream import ResponsesStream
 from gathering.llm.openai_stream import ChatStream
 
-__all__ = ["ChatDialect", "OpenAICompatibleProvider", "OpenAIProvider", "ResponsesDialect"]
+__all__ = [
+    "OPENAI_STYLE",
+    "ChatDialect",
+    "OpenAICompatibleProvider",
+    "OpenAIProvider",
+    "ResponsesDialect",
+    "context_of",
+    "dialect_of",
+]
 
 #: Tokens the models of OpenAI hold, by the beginning of their names; the first that fits counts.
 _CONTEXTS = (
@@ -30,6 +39,17 @@ _CONTEXTS = (
     ("gpt-3.5", 16_385),
     ("gpt-4", 8_192),
 )
+
+
+#: OpenAI's reasoning models refuse max_tokens; all of its models take the newer name.
+OPENAI_STYLE = ChatStyle(max_tokens="max_completion_tokens", refuses=("top_k",), structured="strict")
+
+
+def context_of(model: str) -> int | None:
+    """Tokens an OpenAI model of this name holds; None for a name that is not known."""
+    if re.match(r"o\d", model):
+        return 200_000
+    return next((tokens for start, tokens in _CONTEXTS if model.startswith(start)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +127,14 @@ class OpenAIProvider(HTTPProvider):
 
     def __init__(self, name: str = "openai", config: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, config or {})
-        # OpenAI's reasoning models refuse max_tokens; all of its models take the newer name.
-        self.dialect = _dialect(name, self.config, ChatStyle(origin=name, max_tokens="max_completion_tokens"))
+        self.dialect = dialect_of(name, self.config, replace(OPENAI_STYLE, origin=name))
+        # Before them no model could be held to a schema, or see.
+        old = re.match(r"gpt-(?:3\.5|4(?:-\d|$))", self.model)
+        self.structured_output, self.takes_images = ("prompted", False) if old else ("native", True)
 
     def get_max_tokens(self) -> int:
         """Tokens the model can read and write in one call together."""
-        if self.config.get("context"):
-            return int(self.config["context"])
-        if re.match(r"o\d", self.model):
-            return 200_000
-        return next((n for start, n in _CONTEXTS if self.model.startswith(start)), self.default_context)
+        return int(self.config.get("context") or context_of(self.model) or self.default_context)
 
 
 class OpenAICompatibleProvider(HTTPProvider):
@@ -136,7 +154,9 @@ class OpenAICompatibleProvider(HTTPProvider):
                 f"{name} needs the server's address: give base_url, for example http://localhost:11434/v1, "
                 f"or set {self.base_url_variable}"
             )
-        self.dialect = _dialect(name, self.config, ChatStyle(origin=f"{name} {self.base_url}"))
+        style = ChatStyle(origin=f"{name} {self.base_url}", structured="any", think_tags=True)
+        self.dialect = dialect_of(name, self.config, style)
+        self.takes_images = True  # some of its models do; one that does not says so
 
     @property
     def needs_key(self) -> bool:
@@ -144,7 +164,7 @@ class OpenAICompatibleProvider(HTTPProvider):
         return False
 
 
-def _dialect(name: str, config: Mapping[str, Any], style: ChatStyle) -> ChatDialect | ResponsesDialect:
+def dialect_of(name: str, config: Mapping[str, Any], style: ChatStyle) -> ChatDialect | ResponsesDialect:
     """The format the configuration asks for. Raises ``ConfigurationError``."""
     api = config.get("api") or "chat"
     if api == "chat":

@@ -1,51 +1,25 @@
-"""The chat-completions dialect, whole messages: neutral values to wire JSON and back. Pure; no I/O.
+"""The chat-completions dialect, requests: neutral values to wire JSON. Pure; no I/O.
 
-What OpenAI defined and nearly every other server copied, read as leniently as those servers differ and written
-strictly. Streams are read by ``gathering.llm.openai_stream`` with the helpers of this file; what a refusal in an
-HTTP status means is ``gathering.llm.faults``'s business.
+What OpenAI defined and nearly every other server copied, written strictly; a server's own ways are its ``ChatStyle``.
+Answers are read by ``gathering.llm.openai_answer``, streams by ``gathering.llm.openai_stream``.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from gathering.core.errors import MalformedResponseError
-from gathering.core.messages import Completion, FinishReason, MessageDict, ToolCall, ToolSpec, Usage, text_of
-from gathering.core.session import new_id
-from gathering.llm.faults import error_in_body
+from gathering.core.images import Image
+from gathering.core.messages import MessageDict, ToolCall, ToolSpec, text_of
+from gathering.llm.schemas import strict_schema
 
-__all__ = [
-    "ChatStyle",
-    "build_request",
-    "finish_reason_of",
-    "model_name",
-    "new_call_id",
-    "parse_response",
-    "parts_of",
-    "split_content",
-    "thinking_in",
-    "usage_of",
-]
+__all__ = ["ChatStyle", "answer_format", "build_request", "log_choices", "without"]
 
-_FINISH: Mapping[str, FinishReason] = {
-    "": "stop",
-    "stop": "stop",
-    "eos": "stop",
-    "end_turn": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "model_length": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "content_filter",
-}
 _TOOL_CHOICES = ("auto", "none", "required", "any")
-_FILE = re.compile(r"^(?:/|[A-Za-z]:\\).*[/\\]")
+_NOT_RUN = "error: this call was not carried out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +39,15 @@ class ChatStyle:
     no_text: str | None = None
     #: The form the server demands of a tool call's id.
     call_id: Callable[[str], str] = str
-
-
-# -- out: neutral -> wire --------------------------------------------------------------------------------------
+    #: Whether it holds an answer to a schema: only to one in the strict form, to any, or not at all.
+    structured: Literal["strict", "any", ""] = ""
+    #: Whether it takes images, and whether user and assistant must take turns, without tools.
+    images: bool = True
+    alternates: bool = False
+    #: Whether its models may leave their thinking in the text, between <think> and </think>.
+    think_tags: bool = False
+    #: What it says beside the message that is kept with it.
+    notes: tuple[str, ...] = ()
 
 
 def build_request(
@@ -80,25 +60,124 @@ def build_request(
     style: ChatStyle = ChatStyle(),
 ) -> dict[str, Any]:
     """The body of a request, as a dict ready for JSON. Parameters the dialect does not know are passed on as they are."""
-    body: dict[str, Any] = {"model": model, "messages": [_message(m, style) for m in messages]}
-    names = {"max_tokens": style.max_tokens, **dict(style.renames)}
+    body: dict[str, Any] = {"model": model, "messages": _messages(messages, style)}
     if tools:
         body["tools"] = [_tool(t) for t in tools]
     for name, value in params.items():
-        if value is None or (name in ("tool_choice", "parallel_tool_calls") and not tools):
-            continue
-        if name in style.refuses:
-            message = f"{style.origin} does not take {name}={value!r}: the request is sent without it"
-            warnings.warn(message, UserWarning, stacklevel=2)
-        elif name == "tool_choice":
-            body[name] = _tool_choice(value, style)
-        else:
-            body[names.get(name, name)] = value
+        if value is not None and (tools or name not in ("tool_choice", "parallel_tool_calls")):
+            _set(body, name, value, style)
     if stream:
         body["stream"] = True
         if style.usage_in_stream:
             body.setdefault("stream_options", {"include_usage": True})
     return body
+
+
+# -- parameters ------------------------------------------------------------------------------------------------
+
+
+def _set(body: dict[str, Any], name: str, value: Any, style: ChatStyle) -> None:
+    """One parameter, under the name and in the form the server has for it."""
+    if name in style.refuses or (name == "output" and not style.structured):
+        without(style.origin, name, value)
+    elif name == "tool_choice":
+        body[name] = _tool_choice(value, style)
+    elif name == "output":
+        form = answer_format(value, strict=style.structured == "strict")
+        body["response_format"] = {"type": "json_schema", "json_schema": form}
+    elif name == "logprobs":
+        wanted, top = log_choices(value)
+        body.update({"logprobs": True} if wanted else {}, **({"top_logprobs": top} if top else {}))
+    elif name != "prompt_cache":  # these services remember a prompt's beginning by themselves
+        names = {"max_tokens": style.max_tokens, **dict(style.renames)}
+        body[names.get(name, name)] = value
+
+
+def without(origin: str, name: str, value: Any) -> None:
+    """Tell the caller that a parameter is not sent."""
+    message = f"{origin} does not take {name}={value!r:.60}: the request is sent without it"
+    warnings.warn(message, UserWarning, stacklevel=2)
+
+
+def answer_format(output: Mapping[str, Any], *, strict: bool) -> dict[str, Any]:
+    """Name and schema of a structured answer; in the strict form if asked for and if the schema has one."""
+    name, schema = str(output.get("name") or "answer"), output.get("schema") or {}
+    if not strict:
+        return {"name": name, "schema": schema}
+    form = strict_schema(schema)
+    return {"name": name, "schema": schema if form is None else form, "strict": form is not None}
+
+
+def log_choices(value: Any) -> tuple[bool, int]:
+    """Whether probabilities are wanted, and of how many alternatives, in ``logprobs=True`` or a number."""
+    return (value, 0) if isinstance(value, bool) else (True, int(value))
+
+
+def _tool(spec: ToolSpec) -> dict[str, Any]:
+    if "function" in spec:
+        return dict(spec)
+    function = {
+        k: spec[k] for k in ("name", "description", "parameters", "strict") if spec.get(k) is not None
+    }
+    function.setdefault("parameters", {"type": "object", "properties": {}})
+    return {"type": "function", "function": function}
+
+
+def _tool_choice(choice: Any, style: ChatStyle) -> Any:
+    if choice == "required":
+        return style.required
+    if not isinstance(choice, str) or choice in _TOOL_CHOICES:
+        return choice
+    return {"type": "function", "function": {"name": choice}}
+
+
+# -- messages --------------------------------------------------------------------------------------------------
+
+
+def _messages(messages: Sequence[MessageDict], style: ChatStyle) -> list[dict[str, Any]]:
+    if style.alternates:
+        return _alternating(messages, style)
+    wire: list[dict[str, Any]] = []
+    answered = {m.get("tool_call_id") for m in messages if m.get("role") == "tool"}
+    shown: list[dict[str, Any]] = []  # images that tools gave: a tool's message can hold none
+    for message in messages:
+        if message.get("role") != "tool" and shown:
+            wire.append({"role": "user", "content": shown})
+            shown = []
+        wire.append(_message(message, style))
+        if message.get("role") == "tool":
+            shown += _images(message, style)
+        wire += _unanswered(message, answered, style)
+    return [*wire, {"role": "user", "content": shown}] if shown else wire
+
+
+def _unanswered(message: MessageDict, answered: set[Any], style: ChatStyle) -> list[dict[str, Any]]:
+    """A result for each call that has none: the services refuse such a call, and an interrupted turn leaves one."""
+    asked = (ToolCall.from_dict(c).id for c in message.get("tool_calls") or ())
+    left = [style.call_id(i) for i in asked if i and i not in answered]
+    return [{"role": "tool", "tool_call_id": i, "content": _NOT_RUN} for i in left]
+
+
+def _alternating(messages: Sequence[MessageDict], style: ChatStyle) -> list[dict[str, Any]]:
+    """User and assistant by turns behind one system message: neighbours are joined, what tools said is the user's."""
+    wire: list[dict[str, Any]] = []
+    for message in messages:
+        role = "user" if message.get("role") == "tool" else message.get("role", "user")
+        content = _content({**message, "role": role}, style)
+        if wire and wire[-1]["role"] == role:
+            wire[-1]["content"] = _joined(wire[-1]["content"], content)
+        elif content or role == "user":
+            wire.append({"role": role, "content": content})
+    return wire
+
+
+def _joined(first: Any, second: Any) -> Any:
+    if isinstance(first, str) and isinstance(second, str):
+        return "\n\n".join(filter(None, (first, second)))
+    lists = [
+        c if isinstance(c, list) else [{"type": "text", "text": c}] if c else [] for c in (first, second)
+    ]
+    return [*lists[0], *lists[1]]
 
 
 def _message(message: MessageDict, style: ChatStyle) -> dict[str, Any]:
@@ -107,7 +186,7 @@ def _message(message: MessageDict, style: ChatStyle) -> dict[str, Any]:
         identity = style.call_id(message.get("tool_call_id") or "")
         return {"role": role, "tool_call_id": identity, "content": text_of(content)}
     if role != "assistant":
-        return {"role": role, "content": "" if content is None else content}
+        return {"role": role, "content": _content(message, style)}
     wire: dict[str, Any] = {"role": role, "content": text_of(content)}
     calls = message.get("tool_calls")
     if calls:
@@ -116,6 +195,24 @@ def _message(message: MessageDict, style: ChatStyle) -> dict[str, Any]:
     if parts := message.get("parts"):
         _give_back(wire, parts, style)
     return wire
+
+
+def _content(message: MessageDict, style: ChatStyle) -> Any:
+    """Text as it is; a list of parts where there are images, which stand behind the text."""
+    content = message.get("content")
+    content = "" if content is None else content
+    if not message.get("images") or not (images := _images(message, style)):
+        return content
+    text = [{"type": "text", "text": content}] if isinstance(content, str) and content else content
+    return [*text, *images]
+
+
+def _images(message: MessageDict, style: ChatStyle) -> list[dict[str, Any]]:
+    images = [Image.read(image) for image in message.get("images") or ()]
+    if images and not style.images:
+        without(style.origin, "images", len(images))
+        return []
+    return [{"type": "image_url", "image_url": {"url": image.data_url}} for image in images]
 
 
 def _tool_call(call: ToolCall, style: ChatStyle) -> dict[str, Any]:
@@ -137,167 +234,3 @@ def _give_back(wire: dict[str, Any], parts: Iterable[Mapping[str, Any]], style: 
                     call["extra_content"] = value
         elif kind in style.gives_back:
             wire[kind] = value
-
-
-def _tool(spec: ToolSpec) -> dict[str, Any]:
-    if "function" in spec:
-        return dict(spec)
-    function = {
-        k: spec[k] for k in ("name", "description", "parameters", "strict") if spec.get(k) is not None
-    }
-    function.setdefault("parameters", {"type": "object", "properties": {}})
-    return {"type": "function", "function": function}
-
-
-def _tool_choice(choice: Any, style: ChatStyle) -> Any:
-    if choice == "required":
-        return style.required
-    if not isinstance(choice, str) or choice in _TOOL_CHOICES:
-        return choice
-    return {"type": "function", "function": {"name": choice}}
-
-
-# -- in: wire -> neutral ---------------------------------------------------------------------------------------
-
-
-def parse_response(body: Any, model: str = "", *, style: ChatStyle = ChatStyle()) -> Completion:
-    """The completion in a whole answer. Raises the typed error it holds, or ``MalformedResponseError``."""
-    if not isinstance(body, Mapping) or not isinstance(body.get("choices"), list):
-        if isinstance(body, Mapping | list) and (error := error_in_body(body)) is not None:
-            raise error
-        raise MalformedResponseError(
-            f"the answer has no choices ({json.dumps(body)[:200]}): check that base_url is a chat-completions service"
-        )
-    choices = [c for c in body["choices"] if isinstance(c, Mapping)]
-    choice = choices[0] if choices else {}
-    if (error := error_in_body(body) or error_in_body(choice)) is not None:
-        raise error
-    message = choice.get("message")
-    message = message if isinstance(message, Mapping) else {}
-    text, thinking = split_content(message.get("content"))
-    calls, extras = _calls(message.get("tool_calls") or _old_call(message))
-    refusal = message.get("refusal") or None
-    return Completion(
-        content=text,
-        thinking=thinking or thinking_in(message),
-        refusal=refusal,
-        tool_calls=calls,
-        finish_reason=finish_reason_of(choice.get("finish_reason"), calls, refusal)
-        if choices
-        else _no_choice(body),
-        usage=usage_of(body.get("usage")),
-        model=model_name(body.get("model"), model),
-        parts=parts_of(message, bool(calls), extras, style.origin),
-        raw=body,
-    )
-
-
-def split_content(content: Any) -> tuple[str, str]:
-    """Text and thinking of a message's content: a string, a list of parts, or nothing."""
-    if content is None or isinstance(content, str):
-        return content or "", ""
-    text: list[str] = []
-    thinking: list[str] = []
-    for part in content if isinstance(content, list) else ():
-        if isinstance(part, str):
-            text.append(part)
-        elif isinstance(part, Mapping) and part.get("type") == "thinking":
-            inner = part.get("thinking")
-            thinking.append(
-                inner if isinstance(inner, str) else text_of(inner if isinstance(inner, list) else ())
-            )
-        elif isinstance(part, Mapping) and isinstance(part.get("text"), str):
-            text.append(part["text"])
-    return "".join(text), "".join(thinking)
-
-
-def thinking_in(message: Mapping[str, Any]) -> str:
-    """The reasoning text beside the content. Where both of its names are present they hold the same text."""
-    found = message.get("reasoning_content") or message.get("reasoning")
-    return found if isinstance(found, str) else ""
-
-
-def usage_of(usage: Any) -> Usage:
-    """The tokens of a call; what the server did not say is None."""
-    if not isinstance(usage, Mapping):
-        return Usage()
-    cached = _count(_detail(usage, "prompt_tokens_details", "cached_tokens"))
-    return Usage(
-        input_tokens=_count(usage.get("prompt_tokens")),
-        output_tokens=_count(usage.get("completion_tokens")),
-        cached_tokens=_count(usage.get("prompt_cache_hit_tokens")) if cached is None else cached,
-        reasoning_tokens=_count(_detail(usage, "completion_tokens_details", "reasoning_tokens")),
-    )
-
-
-def finish_reason_of(reason: Any, calls: Sequence[ToolCall], refusal: str | None) -> FinishReason:
-    """Why the model stopped. Calls count by their presence: several servers say ``stop`` beside them."""
-    known: FinishReason = "stop" if reason is None else _FINISH.get(str(reason), "other")
-    if known in ("length", "content_filter"):
-        return known
-    if calls:
-        return "tool_calls"
-    if refusal:
-        return "refusal"
-    return "other" if known == "tool_calls" else known
-
-
-def model_name(answered: Any, asked: str) -> str:
-    """The model's name as the server says it; never the path of a file on somebody's disk."""
-    name = answered if isinstance(answered, str) and answered else asked
-    return _FILE.sub("", name)
-
-
-def parts_of(
-    message: Mapping[str, Any], has_calls: bool, extras: Mapping[str, Any], origin: str
-) -> tuple[Mapping[str, Any], ...]:
-    """What must go back with this message in the next request, marked with the server it belongs to."""
-    found: list[tuple[str, Any]] = []
-    if isinstance(message.get("content"), list):
-        found.append(("content", message["content"]))
-    if message.get("reasoning_details"):
-        found.append(("reasoning_details", message["reasoning_details"]))
-    if has_calls and message.get("reasoning_content"):
-        # In plain conversation it is dropped: some models refuse it there and demand it here.
-        found.append(("reasoning_content", message["reasoning_content"]))
-    parts: list[Mapping[str, Any]] = [{"type": t, "value": v, "origin": origin} for t, v in found]
-    parts += [{"type": "tool_extra", "id": i, "value": v, "origin": origin} for i, v in extras.items()]
-    return tuple(parts)
-
-
-def new_call_id() -> str:
-    """An id for a call that came without one."""
-    return f"call_{new_id()}"
-
-
-def _calls(wire: Any) -> tuple[tuple[ToolCall, ...], dict[str, Any]]:
-    calls: list[ToolCall] = []
-    extras: dict[str, Any] = {}
-    for item in wire if isinstance(wire, list) else ():
-        if not isinstance(item, Mapping):
-            continue
-        identity = item.get("id") if item.get("id") not in (None, "", "null") else new_call_id()
-        call = ToolCall.from_dict({**item, "id": identity})
-        calls.append(call)
-        if item.get("extra_content"):
-            extras[call.id] = item["extra_content"]
-    return tuple(calls), extras
-
-
-def _old_call(message: Mapping[str, Any]) -> list[Any]:
-    """``function_call``, as it was before tools."""
-    old = message.get("function_call")
-    return [{"function": old}] if isinstance(old, Mapping) and old.get("name") else []
-
-
-def _no_choice(body: Mapping[str, Any]) -> FinishReason:
-    return "content_filter" if body.get("prompt_filter_results") else "other"
-
-
-def _detail(usage: Mapping[str, Any], group: str, name: str) -> Any:
-    details = usage.get(group)
-    return details.get(name) if isinstance(details, Mapping) else None
-
-
-def _count(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

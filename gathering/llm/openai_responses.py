@@ -16,7 +16,7 @@ from typing import Any
 from gathering.core.errors import MalformedResponseError, ProviderError
 from gathering.core.messages import Completion, FinishReason, MessageDict, ToolCall, ToolSpec, Usage, text_of
 from gathering.llm.faults import error_in_body
-from gathering.llm.openai_chat import model_name, new_call_id
+from gathering.llm.openai_answer import model_name, new_call_id
 
 __all__ = [
     "build_request",

@@ -15,7 +15,7 @@ from typing import Any
 
 from gathering.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta, UsageUpdate
 from gathering.core.messages import Completion
-from gathering.llm.openai_chat import new_call_id
+from gathering.llm.openai_answer import new_call_id
 from gathering.llm.openai_responses import completion_of, failure_of, item_text, thoughts_in, usage_of
 from gathering.llm.reader import AnswerReader
 

@@ -14,9 +14,9 @@ from typing import Any
 from gathering.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta, UsageUpdate
 from gathering.core.messages import Completion, ToolCall, Usage
 from gathering.llm.faults import error_in_body
-from gathering.llm.openai_chat import (
-    ChatStyle,
+from gathering.llm.openai_answer import (
     finish_reason_of,
+    logprobs_of,
     model_name,
     new_call_id,
     parts_of,
@@ -24,12 +24,17 @@ from gathering.llm.openai_chat import (
     thinking_in,
     usage_of,
 )
+from gathering.llm.openai_chat import ChatStyle
 from gathering.llm.reader import AnswerReader, json_in
+from gathering.llm.thoughts import Kind, ThoughtSplitter
 
 __all__ = ["ChatStream"]
 
 _scan = json.JSONDecoder().raw_decode
 _PLAIN = frozenset(("content", "role", "refusal"))
+#: What each chunk has; other fields of chunks are kept, and at most about so many.
+_EVERYWHERE = frozenset(("id", "object", "created", "model", "choices", "usage", "error"))
+_MOST_BESIDE = 64
 
 
 class ChatStream(AnswerReader):
@@ -57,6 +62,9 @@ class ChatStream(AnswerReader):
         self._usage: Any = None
         self._model: Any = None
         self._chunk: Mapping[str, Any] = {}
+        self._beside: dict[str, Any] = {}  # what stood beside the choices, in any chunk
+        self._logprobs: list[Mapping[str, Any]] = []
+        self._tags = ThoughtSplitter() if style.think_tags else None
 
     @property
     def whole(self) -> bool:
@@ -79,12 +87,22 @@ class ChatStream(AnswerReader):
         if not simple:
             self._take_any(name, data, events)
             return
-        if chunk.get("usage") is not None or choice.get("finish_reason") is not None or choice.get("index"):
+        if (
+            chunk.get("usage") is not None
+            or choice.get("finish_reason") is not None
+            or choice.get("index")
+            or choice.get("logprobs") is not None
+            or self._style.notes
+        ):
             self._take_any(name, data, events)
         elif type(piece) is str:
-            if piece:
+            if not piece:
+                pass
+            elif self._tags is None or (self._tags.idle and "<" not in piece):
                 self._text.append(piece)
                 events.append(TextDelta(piece))
+            else:
+                self._split(self._tags, piece, events)
         elif piece is not None:
             self._take_any(name, data, events)
         self._chunk = chunk
@@ -102,6 +120,8 @@ class ChatStream(AnswerReader):
             if isinstance(choice, Mapping) and not choice.get("index"):  # one answer: the first of several
                 self._choice(choice, events)
         self._see_usage(chunk, events)
+        if len(self._beside) < _MOST_BESIDE:
+            self._beside.update({k: v for k, v in chunk.items() if k not in _EVERYWHERE and v})
 
     def _mapping(self, data: str) -> Mapping[str, Any]:
         chunk = self._parsed(data)
@@ -126,15 +146,39 @@ class ChatStream(AnswerReader):
         elif self._content_parts is not None and text:
             self._keep_content([{"type": "text", "text": text}])
         self._think(thinking or self._reasoning(delta), events)
-        if text:
+        if text and self._tags is not None:
+            self._split(self._tags, text, events)
+        elif text:
             self._text.append(text)
             events.append(TextDelta(text))
+        self._logprobs += logprobs_of(choice.get("logprobs"))
         if delta.get("refusal"):
             self._refusal.append(str(delta["refusal"]))
         events.extend(self._calls.take(delta.get("tool_calls") or _old_call(delta)))
         # A reason once given stays: some servers send an empty one after it.
         if choice.get("finish_reason") is not None and not self._finish:
             self._finish = str(choice["finish_reason"])
+
+    def _split(self, tags: ThoughtSplitter, text: str, events: list[Event]) -> None:
+        """Take text that may hold marks of thinking."""
+        self._sort(tags.take(text, line_start=not self._text or self._text[-1].endswith("\n")), events)
+        if tags.settled:
+            self._tags = None
+
+    def _sort(self, pieces: list[tuple[Kind, str]], events: list[Event]) -> None:
+        for kind, piece in pieces:
+            if kind == "thinking":
+                self._think(piece, events)
+            elif kind == "text":
+                self._text.append(piece)
+                events.append(TextDelta(piece))
+            else:  # it was given out as text, and counts as what it was
+                self._thinking += self._text
+                self._text.clear()
+
+    def _last(self, events: list[Event]) -> None:
+        if self._tags is not None:
+            self._sort(self._tags.finish(), events)
 
     def _reasoning(self, delta: Mapping[str, Any]) -> str:
         if delta.get("reasoning_content"):
@@ -180,8 +224,9 @@ class ChatStream(AnswerReader):
             finish_reason=finish_reason_of(self._finish, calls, refusal),
             usage=usage_of(self._usage) if self._usage else Usage(),
             model=model_name(self._model or self._chunk.get("model"), self._asked),
-            parts=parts_of(message, bool(calls), extras, self._style.origin),
-            raw=dict(self._chunk, usage=self._usage, finish_reason=self._finish),
+            parts=parts_of(message, bool(calls), extras, self._style, self._beside),
+            raw={**self._beside, **self._chunk, "usage": self._usage, "finish_reason": self._finish},
+            logprobs=tuple(self._logprobs),
         )
 
 

@@ -61,6 +61,9 @@ class AnswerReader(ABC):
     def _completion(self) -> Completion:
         """The answer, once it is whole."""
 
+    def _last(self, events: list[Event]) -> None:  # noqa: B027 - most dialects hold nothing back
+        """Append what was held back until the end was known."""
+
     def feed(self, data: bytes) -> list[Event]:
         """The events that end within these bytes. Raises the typed error a server event holds.
 
@@ -94,6 +97,7 @@ class AnswerReader(ABC):
                 "the answer is not whole. Next: ask again; what arrived is in the error's .partial",
                 partial=self.partial,
             )
+        self._last(events)
         return [*events, Done(self._completion())]
 
     def _parsed(self, text: str) -> Any:

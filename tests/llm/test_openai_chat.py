@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from gathering.core.errors import ContextOverflowError, MalformedResponseError, ProviderError, RateLimitError
 from gathering.core.messages import Message, Usage
-from gathering.llm.openai_chat import ChatStyle, build_request, parse_response
+from gathering.llm.openai_answer import parse_response
+from gathering.llm.openai_chat import ChatStyle, build_request
 
 TOOL = {"name": "add", "description": "Adds.", "parameters": {"type": "object"}, "examples": [("1+1?", {})]}
 
@@ -191,10 +192,10 @@ def test_what_must_go_back_goes_back_to_its_own_server_only() -> None:
     wire = {**wire_call(), "extra_content": {"google": {"thought_signature": "s"}}}
     completion = parse_response(body(tool_calls=[wire], reasoning_content="Hm"), style=here)
     message = completion.message().to_dict()
-    (back,) = build_request("m", [message], None, {}, stream=False, style=here)["messages"]
+    back, *_ = build_request("m", [message], None, {}, stream=False, style=here)["messages"]
     assert back["reasoning_content"] == "Hm"
     assert back["tool_calls"][0]["extra_content"] == {"google": {"thought_signature": "s"}}
-    (other,) = build_request("m", [message], None, {}, stream=False, style=elsewhere)["messages"]
+    other, *_ = build_request("m", [message], None, {}, stream=False, style=elsewhere)["messages"]
     assert "reasoning_content" not in other
     assert "extra_content" not in other["tool_calls"][0]
 
