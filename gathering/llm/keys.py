@@ -1,12 +1,14 @@
 """Keys of services: where they come from, and that they are never shown.
 
 A key is found in the provider's configuration, in the environment, in the system's keyring (if the package
-``keyring`` is installed), or asked for when a person is there to answer. Owns no header and no request.
+``keyring`` is installed), among the secrets of a Colab notebook, or asked for when a person is there to answer.
+Owns no header and no request.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import ipaddress
 import os
 import re
@@ -19,7 +21,16 @@ from urllib.parse import urlsplit
 from gathering.core.errors import AuthenticationError, ConfigurationError
 from gathering.core.session import under_test
 
-__all__ = ["Secret", "carries_key", "find_key", "is_loopback", "key_hint", "scrub", "shown_url"]
+__all__ = [
+    "Secret",
+    "carries_key",
+    "find_key",
+    "is_loopback",
+    "key_hint",
+    "scrub",
+    "shown_url",
+    "source_of_key",
+]
 
 #: The service name under which the keyring keeps keys; the user name is the variable's name.
 KEYRING_SERVICE = "gathering"
@@ -31,8 +42,9 @@ _LOOKS_LIKE_A_KEY = re.compile(
 #: The second variable in which some people keep a key, read where the first one is empty.
 _ALSO_IN = {"GEMINI_API_KEY": "GOOGLE_API_KEY"}
 
-#: Keys of the keyring and of a person, by variable, for the life of the process.
+#: Keys of the keyring, of Colab and of a person, by variable, for the life of the process, and whence they came.
 _found: dict[str, Secret] = {}
+_sources: dict[str, str] = {}
 
 
 class Secret:
@@ -87,13 +99,24 @@ def find_key(variable: str, given: Secret | None, *, provider: str, needed: bool
         return given
     key = _from_environment(variable) or _found.get(variable)
     if key is None and needed:
-        key = _from_keyring(variable) or (_ask(variable, provider) if ask else None)
+        key = _from_keyring(variable) or _from_colab(variable) or (_ask(variable, provider) if ask else None)
     if key is not None or not (needed and ask):
         return key
     raise AuthenticationError(
         f"no key for {provider}: {key_hint(variable)}, or use a model that needs none (local)",
         provider=provider,
     )
+
+
+def source_of_key(variable: str, given: Secret | None, *, needed: bool) -> str | None:
+    """Where ``find_key`` takes the key from, never the key itself; None where it finds none. Nobody is asked."""
+    if given:
+        return "api_key"
+    if _from_environment(variable):
+        return next(v for v in (variable, _ALSO_IN.get(variable, "")) if os.environ.get(v, "").strip())
+    if find_key(variable, None, provider="", needed=needed, ask=False) is None:
+        return None
+    return _sources.get(variable, "typed in")
 
 
 def key_hint(variable: str) -> str:
@@ -154,7 +177,27 @@ def _from_keyring(variable: str) -> Secret | None:
         value = keyring.get_password(KEYRING_SERVICE, variable)
     except Exception:  # noqa: BLE001 - a keyring that is locked or has no backend is as good as none
         return None
-    return _found.setdefault(variable, Secret(value)) if value else None
+    return _keep(variable, value, "keyring") if value else None
+
+
+def _from_colab(variable: str) -> Secret | None:
+    """The secret of this name in a Colab notebook that was given access to it."""
+    if not variable or under_test():
+        return None
+    try:
+        userdata: Any = importlib.import_module("google.colab.userdata")
+    except ImportError:
+        return None
+    try:
+        value = userdata.get(variable)
+    except Exception:  # noqa: BLE001 - no such secret, or no access to it: each an error of Colab's own
+        return None
+    return _keep(variable, str(value), "Colab secret") if value else None
+
+
+def _keep(variable: str, value: str, source: str) -> Secret:
+    _sources.setdefault(variable, source)
+    return _found.setdefault(variable, Secret(value))
 
 
 def _ask(variable: str, provider: str) -> Secret | None:
@@ -168,7 +211,7 @@ def _ask(variable: str, provider: str) -> Secret | None:
         return None
     if not value.strip():
         return None
-    return _found.setdefault(variable, Secret(value))
+    return _keep(variable, value, "typed in")
 
 
 def _person_is_there() -> bool:
