@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from gathering.core.errors import ConfigurationError
 from gathering.core.messages import Completion, MessageDict, ToolSpec
-from gathering.llm import openai_responses
+from gathering.llm import openai_responses, openai_responses_answer
 from gathering.llm.http import HTTPProvider
 from gathering.llm.openai_answer import parse_response
 from gathering.llm.openai_chat import ChatStyle, build_request
@@ -104,7 +104,7 @@ class ResponsesDialect:
 
     def parse_response(self, body: Any, model: str) -> Completion:
         """The completion in a whole answer."""
-        return openai_responses.parse_response(body, model, origin=self._of(model))
+        return openai_responses_answer.parse_response(body, model, origin=self._of(model))
 
     def stream_reader(self, model: str) -> ResponsesStream:
         """A reader for one streamed answer."""

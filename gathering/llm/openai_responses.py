@@ -1,8 +1,8 @@
-"""The Responses dialect, whole messages: neutral values to wire JSON and back. Pure; no I/O.
+"""The Responses dialect, requests: neutral values to wire JSON. Pure; no I/O.
 
 OpenAI's second format, which several other servers have too, without its memory: the whole history is sent each
-time, nothing is stored, and what the model thought comes back encrypted and goes back the same way. Streams are read
-by ``gathering.llm.openai_responses_stream`` with the helpers of this file.
+time, nothing is stored, and what the model thought comes back encrypted and goes back the same way. Answers are read
+by ``gathering.llm.openai_responses_answer``, streams by ``gathering.llm.openai_responses_stream``.
 """
 
 from __future__ import annotations
@@ -10,23 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from gathering.core.errors import MalformedResponseError, ProviderError
-from gathering.core.messages import Completion, FinishReason, MessageDict, ToolCall, ToolSpec, Usage, text_of
-from gathering.llm.faults import error_in_body
-from gathering.llm.openai_answer import model_name, new_call_id
+from gathering.core.images import Image
+from gathering.core.messages import MessageDict, ToolCall, ToolSpec, text_of
+from gathering.llm.openai_chat import answer_format, log_choices, without
+from gathering.llm.openai_responses_answer import item_text
 
-__all__ = [
-    "build_request",
-    "completion_of",
-    "failure_of",
-    "item_text",
-    "parse_response",
-    "thoughts_in",
-    "usage_of",
-]
+__all__ = ["build_request"]
 
 _REASONING = "reasoning.encrypted_content"
 #: OpenAI's models that do not think refuse to be asked for their thoughts.
@@ -34,23 +26,10 @@ _THOUGHTLESS = re.compile(r"(?:ft:)?(?:gpt-[34]|chatgpt-)")
 _LONGEST_ID = 64
 _NOT_RUN = "error: this call was not carried out"
 _TOOL_CHOICES = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
+#: Neutral words this format has nothing for.
+_MISSING = ("stop", "seed", "top_k", "frequency_penalty", "presence_penalty")
+_LOGPROBS = "message.output_text.logprobs"
 _TOOL_FIELDS = ("name", "description", "parameters", "strict")
-_INCOMPLETE: Mapping[str, FinishReason] = {
-    "max_output_tokens": "length",
-    "max_tokens": "length",
-    "content_filter": "content_filter",
-}
-#: The status a failure would have had, had it been known before the answer began.
-_STATUS = {
-    "rate_limit_exceeded": 429,
-    "server_error": 500,
-    "vector_store_timeout": 504,
-    "model_not_found": 404,
-    "invalid_prompt": 400,
-}
-
-
-# -- out: neutral -> wire --------------------------------------------------------------------------------------
 
 
 def build_request(
@@ -73,30 +52,29 @@ def build_request(
         body["tools"] = [_tool(t) for t in tools]
     for name, value in params.items():
         if value is not None and (tools or name not in ("tool_choice", "parallel_tool_calls")):
-            _set(body, name, value)
+            _set(body, name, value, origin)
     if stream:
         body["stream"] = True
     return body
 
 
-def _set(body: dict[str, Any], name: str, value: Any) -> None:
+def _set(body: dict[str, Any], name: str, value: Any, origin: str) -> None:
     """One parameter, under the name and in the form this dialect has for it."""
-    if name in ("max_tokens", "max_completion_tokens"):
-        body["max_output_tokens"] = value
-    elif name == "reasoning_effort":
-        body["reasoning"] = {**body.get("reasoning", {}), "effort": value}
-    elif name == "verbosity":
-        body["text"] = {**body.get("text", {}), "verbosity": value}
-    elif name == "response_format":
-        body["text"] = {**body.get("text", {}), "format": _format(value)}
-    elif name in ("reasoning", "text") and isinstance(value, Mapping):
-        body[name] = {**body.get(name, {}), **value}
-    elif name == "include" and isinstance(value, list | tuple):
-        body[name] = list(dict.fromkeys((*body.get(name, ()), *value)))
-    elif name == "tool_choice":
-        body[name] = _tool_choice(value)
-    else:
-        body[name] = value
+    if name in _MISSING:
+        without(origin, name, value)
+        return
+    for field, said in _FORMS[name](value).items() if name in _FORMS else ((name, value),):
+        if field in ("reasoning", "text") and isinstance(said, Mapping):
+            body[field] = {**body.get(field, {}), **said}
+        elif field == "include" and isinstance(said, list | tuple):
+            body[field] = list(dict.fromkeys((*body.get(field, ()), *said)))
+        else:
+            body[field] = said
+
+
+def _probabilities(value: Any) -> dict[str, Any]:
+    wanted, top = log_choices(value)
+    return {**({"include": [_LOGPROBS]} if wanted else {}), **({"top_logprobs": top} if top else {})}
 
 
 def _format(value: Any) -> Any:
@@ -127,6 +105,22 @@ def _tool_choice(choice: Any) -> Any:
     return choice
 
 
+#: The fields a neutral parameter becomes.
+_FORMS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
+    "max_tokens": lambda value: {"max_output_tokens": value},
+    "max_completion_tokens": lambda value: {"max_output_tokens": value},
+    "reasoning_effort": lambda value: {"reasoning": {"effort": value}},
+    "verbosity": lambda value: {"text": {"verbosity": value}},
+    "response_format": lambda value: {"text": {"format": _format(value)}},
+    "output": lambda value: {
+        "text": {"format": {"type": "json_schema", **answer_format(value, strict=True)}}
+    },
+    "logprobs": _probabilities,
+    "tool_choice": lambda value: {"tool_choice": _tool_choice(value)},
+    "prompt_cache": lambda value: {},  # these services remember a prompt's beginning by themselves
+}
+
+
 def _instructions(messages: Sequence[MessageDict]) -> tuple[str, Sequence[MessageDict]]:
     """The text of the system messages a conversation begins with, and the messages behind them."""
     count = 0
@@ -143,9 +137,9 @@ def _input(messages: Sequence[MessageDict], origin: str) -> list[dict[str, Any]]
         if role == "assistant":
             items += _assistant(message, origin, answered)
         elif role == "tool":
-            items.append(_result(str(message.get("tool_call_id") or ""), message.get("content")))
+            items.append(_result(str(message.get("tool_call_id") or ""), _shown(message)))
         else:
-            items.append({"role": role, "content": _content(message.get("content"))})
+            items.append({"role": role, "content": _content(_shown(message))})
     return items
 
 
@@ -235,6 +229,15 @@ def _content(content: Any) -> Any:
     return [_part(part) for part in content]
 
 
+def _shown(message: MessageDict) -> Any:
+    """The content with its images behind the text, as parts of chat completions."""
+    content, images = message.get("content"), message.get("images")
+    if not images:
+        return content
+    text = [{"type": "text", "text": content}] if isinstance(content, str) and content else content or []
+    return [*text, *({"type": "image_url", "image_url": Image.read(image).data_url} for image in images)]
+
+
 def _part(part: Any) -> dict[str, Any]:
     if not isinstance(part, Mapping):
         return {"type": "input_text", "text": str(part)}
@@ -249,136 +252,3 @@ def _part(part: Any) -> dict[str, Any]:
     if kind == "file" and isinstance(inner, Mapping):
         return {"type": "input_file", **inner}
     return dict(part)
-
-
-# -- in: wire -> neutral ---------------------------------------------------------------------------------------
-
-
-def parse_response(body: Any, model: str = "", *, origin: str = "") -> Completion:
-    """The completion in a whole answer. Raises the typed error it holds, or ``MalformedResponseError``."""
-    if isinstance(body, Mapping | list) and (error := failure_of(body)) is not None:
-        raise error
-    if not isinstance(body, Mapping) or not isinstance(body.get("output"), list):
-        raise MalformedResponseError(
-            f"the answer has no output ({json.dumps(body)[:200]}): check that base_url has the Responses API, "
-            "or leave api out"
-        )
-    return completion_of(body["output"], body, model, origin)
-
-
-def failure_of(body: Any) -> ProviderError | None:
-    """The typed error in an answer or event that came with status 200, with the text that had come; None without one."""
-    response = body.get("response") if isinstance(body, Mapping) else None
-    source = response if isinstance(response, Mapping) else body
-    if not isinstance(source, Mapping):
-        return error_in_body(source)
-    said = source.get("error")
-    if not said and body.get("type") == "error":
-        said = {k: v for k, v in source.items() if k != "type"}
-    if not said and source.get("status") == "failed":
-        said = {"message": "the answer failed and nothing says why"}
-    if isinstance(said, Mapping) and (status := _STATUS.get(str(said.get("code")))):
-        said = {"status_code": status, **said}
-    error = error_in_body({**source, "error": said})
-    if error is not None:
-        error.partial = "".join(item_text(i, "output_text") for i in _mappings(source.get("output")))
-    return error
-
-
-def completion_of(output: Iterable[Any], body: Mapping[str, Any], asked: str, origin: str) -> Completion:
-    """The completion that an answer's items, and the answer around them, are."""
-    items = [_with_id(item) for item in _mappings(output)]
-    calls = tuple(_tool_call(i) for i in items if i.get("type") == "function_call")
-    refusal = "".join(item_text(i, "refusal") for i in items) or None
-    back = () if all(_is_plain(i) for i in items) else items
-    return Completion(
-        content="".join(item_text(i, "output_text") for i in items),
-        thinking="\n\n".join(filter(None, (t for i in items for t in thoughts_in(i)))),
-        refusal=refusal,
-        tool_calls=calls,
-        finish_reason=_finish_reason(body, bool(calls), refusal),
-        usage=usage_of(body.get("usage")),
-        model=model_name(body.get("model"), asked),
-        parts=tuple({"type": "output_item", "value": i, "origin": origin} for i in back),
-        raw=body,
-    )
-
-
-def item_text(item: Mapping[str, Any], kind: str) -> str:
-    """The text (``output_text``) or the ``refusal`` in a message item; empty for any other item."""
-    content = item.get("content") if item.get("type") == "message" else None
-    if isinstance(content, str):
-        return content if kind == "output_text" else ""
-    names = ("output_text", "text") if kind == "output_text" else (kind,)
-    found = [
-        p.get("refusal" if kind == "refusal" else "text")
-        for p in _mappings(content)
-        if p.get("type") in names
-    ]
-    return "".join(t for t in found if isinstance(t, str))
-
-
-def thoughts_in(item: Mapping[str, Any]) -> list[str]:
-    """The texts of a reasoning item: its summary's, then its own; none for any other item."""
-    if item.get("type") != "reasoning":
-        return []
-    parts = [*_mappings(item.get("summary")), *_mappings(item.get("content"))]
-    return [p["text"] for p in parts if isinstance(p.get("text"), str)]
-
-
-def usage_of(usage: Any) -> Usage:
-    """The tokens of a call; what the server did not say is None."""
-    if not isinstance(usage, Mapping):
-        return Usage()
-    return Usage(
-        input_tokens=_count(usage, "input_tokens"),
-        output_tokens=_count(usage, "output_tokens"),
-        cached_tokens=_count(usage.get("input_tokens_details"), "cached_tokens"),
-        reasoning_tokens=_count(usage.get("output_tokens_details"), "reasoning_tokens"),
-    )
-
-
-def _finish_reason(body: Mapping[str, Any], has_calls: bool, refusal: str | None) -> FinishReason:
-    """Why the model stopped. Calls count by their presence."""
-    status, details = body.get("status"), body.get("incomplete_details")
-    reason = details.get("reason") if isinstance(details, Mapping) else None
-    if status == "incomplete" and (known := _INCOMPLETE.get(str(reason))) is not None:
-        return known
-    if has_calls:
-        return "tool_calls"
-    if refusal:
-        return "refusal"
-    return "stop" if status in ("completed", None) else "other"
-
-
-def _with_id(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The item; a call with an id to answer it by."""
-    if item.get("type") != "function_call" or item.get("call_id"):
-        return item
-    return {**item, "call_id": item.get("id") or new_call_id()}
-
-
-def _tool_call(item: Mapping[str, Any]) -> ToolCall:
-    arguments = item.get("arguments")
-    if arguments is not None and not isinstance(arguments, str | Mapping):
-        arguments = json.dumps(arguments)
-    return ToolCall.from_dict(
-        {"id": item["call_id"], "name": str(item.get("name") or ""), "arguments": arguments}
-    )
-
-
-def _is_plain(item: Mapping[str, Any]) -> bool:
-    """Whether text and calls say all of the item, so that it need not be kept beside them."""
-    kind = item.get("type")
-    if kind == "message":
-        return not item.get("phase") and not item_text(item, "refusal")
-    return kind == "function_call" and not item.get("namespace")
-
-
-def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    return [v for v in value if isinstance(v, Mapping)] if isinstance(value, list | tuple) else []
-
-
-def _count(figures: Any, name: str) -> int | None:
-    value = figures.get(name) if isinstance(figures, Mapping) else None
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

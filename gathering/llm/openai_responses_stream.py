@@ -3,7 +3,7 @@
 An answer is a list of items, each announced, sent in pieces and sent again whole. The pieces are the events here; the
 whole items are what counts at the end, and what they say beyond the pieces is given as a last piece. Servers leave out
 any of the three, and the numbers and ids that tie them together. What the items mean is
-``gathering.llm.openai_responses``'s.
+``gathering.llm.openai_responses_answer``'s.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from gathering.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta, UsageUpdate
 from gathering.core.messages import Completion
 from gathering.llm.openai_answer import new_call_id
-from gathering.llm.openai_responses import completion_of, failure_of, item_text, thoughts_in, usage_of
+from gathering.llm.openai_responses_answer import completion_of, failure_of, item_text, thoughts_in, usage_of
 from gathering.llm.reader import AnswerReader
 
 __all__ = ["ResponsesStream"]

@@ -11,7 +11,8 @@ from fake_service import Service
 import gathering
 from gathering.core import errors as e
 from gathering.core.messages import Completion, ToolCall, Usage
-from gathering.llm.openai_responses import build_request, parse_response
+from gathering.llm.openai_responses import build_request
+from gathering.llm.openai_responses_answer import parse_response
 
 ASK = [{"role": "user", "content": "?"}]
 HERE = "here"
@@ -108,6 +109,51 @@ def test_a_response_format_is_a_format_of_the_text() -> None:
     assert body(response_format=wrapped, verbosity="low")["text"] == {"format": flat, "verbosity": "low"}
     assert body(response_format=flat)["text"] == {"format": flat}
     assert body(response_format={"type": "json_object"})["text"] == {"format": {"type": "json_object"}}
+
+
+def test_a_form_is_a_strict_format_of_the_text() -> None:
+    """An open one is sent as it is, and not strictly."""
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    form = body(output={"name": "N", "schema": schema}, verbosity="low")["text"]
+    closed = {**schema, "additionalProperties": False}
+    strict = {"type": "json_schema", "name": "N", "schema": closed, "strict": True}
+    assert form == {"format": strict, "verbosity": "low"}
+    assert body(output={"schema": {"type": "object"}})["text"]["format"]["strict"] is False
+
+
+def test_probabilities_are_included() -> None:
+    """As a switch or with a number of alternatives, and read from the text's parts."""
+    wanted = "message.output_text.logprobs"
+    assert body(logprobs=2) == {**body(), "include": [*body()["include"], wanted], "top_logprobs": 2}
+    assert body(logprobs=False) == body(prompt_cache=True) == body()
+    part = {
+        "type": "output_text",
+        "text": "Hi",
+        "logprobs": [{"token": "Hi", "logprob": -0.5, "top_logprobs": []}],
+    }
+    item = {"type": "message", "role": "assistant", "content": [part]}
+    assert read(item).logprobs == ({"token": "Hi", "logprob": -0.5, "top": []},)
+
+
+def test_what_this_format_has_not_is_left_out_and_said() -> None:
+    """Each with its name."""
+    for name in ("stop", "seed", "top_k", "frequency_penalty", "presence_penalty"):
+        with pytest.warns(UserWarning, match=f"does not take {name}=1"):
+            assert body(**{name: 1}) == body()
+
+
+def test_images_stand_behind_the_text_also_in_a_result() -> None:
+    """As an address or as data."""
+    shown = [{"media_type": "image/png", "data": "iVBO"}, {"url": "https://h/a.png"}]
+    parts = [
+        {"type": "input_text", "text": "?"},
+        {"type": "input_image", "image_url": "data:image/png;base64,iVBO"},
+        {"type": "input_image", "image_url": "https://h/a.png"},
+    ]
+    assert body([{**ASK[0], "images": shown}])["input"] == [{"role": "user", "content": parts}]
+    call = {"role": "assistant", "content": "", "tool_calls": [{"id": "c", "name": "f", "arguments": {}}]}
+    result = {"role": "tool", "tool_call_id": "c", "content": "", "images": shown}
+    assert body([*ASK, call, result])["input"][2]["output"] == parts[1:]
 
 
 def test_tools_are_flat() -> None:
@@ -396,6 +442,6 @@ def test_it_lists_models_and_needs_no_key_to_be_made(
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     service.will_say({"object": "list", "data": [{"id": "gpt-5-mini"}]})
     provider = gathering.provider("openai:gpt-5-mini", api="responses", base_url=service.url)
-    assert provider.list_models() == ["gpt-5-mini"]
+    assert [m.name for m in provider.models()] == ["gpt-5-mini"]
     assert provider.is_available()
     assert service.received[-1].path == "/v1/models"

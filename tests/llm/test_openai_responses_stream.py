@@ -13,7 +13,8 @@ import gathering
 from gathering.core import errors as e
 from gathering.core.events import Done, Event, TextDelta, ThinkingDelta, ToolCallDelta, UsageUpdate
 from gathering.core.messages import Completion, ToolCall, Usage
-from gathering.llm.openai_responses import build_request, parse_response
+from gathering.llm.openai_responses import build_request
+from gathering.llm.openai_responses_answer import parse_response
 from gathering.llm.openai_responses_stream import ResponsesStream
 
 ASK = [{"role": "user", "content": "?"}]
