@@ -20,6 +20,9 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     config.reset()
     session.forbid_live_calls(None)
+    for name in ("limits", "circuit"):  # what is known of services is the process's
+        if f"gathering.llm.{name}" in sys.modules:
+            sys.modules[f"gathering.llm.{name}"].reset()
 
 
 _SETTINGS = {f"GATHERING_{name.upper()}" for name in config.SETTINGS} - {

@@ -18,13 +18,14 @@ import json
 import random
 import warnings
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, TypeAlias
 
 from gathering.core.errors import MalformedResponseError, ProviderConnectionError, ProviderError
 from gathering.core.events import Done, Event, TextDelta, ThinkingDelta
 from gathering.core.messages import Completion, MessageDict, ToolSpec
 from gathering.core.stream import Batch
+from gathering.llm.admission import Admission
 from gathering.llm.faults import Fault, fault_of_answer, fault_of_error, request_id
 
 __all__ = [
@@ -43,8 +44,6 @@ __all__ = [
     "forget_frames",
 ]
 
-#: A wait the service asks for is honoured up to this many seconds; a longer one is the caller's decision.
-LONGEST_WAIT = 120.0
 #: Bytes of an error answer that are read; a page longer than this is no explanation.
 ERROR_BYTES = 1 << 20
 
@@ -110,6 +109,7 @@ class Request:
     max_retries: int
     signed: Callable[[ProviderError], ProviderError]
     jitter: Callable[[], float] = random.random
+    admission: Admission = field(default_factory=Admission)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,25 +163,27 @@ Course: TypeAlias = Generator["Command | Batch", Any, None]
 
 def course(request: Request) -> Course:
     """The whole course of a call, retries included. Raises the typed error the call failed with, signed."""
-    body, attempt = dict(request.body), 0
-    while True:
-        attempt += 1
-        run = _Attempt(request, attempt)
-        try:
-            yield from run.go(body)
-            return
-        except _Failed as failed:
-            fault = failed.fault
-            error = request.signed(fault.error.with_traceback(None))
-            forget_frames(failed.__cause__)
-            error.partial = error.partial or run.partial
-            if fault.drop in body and request.max_retries and not run.shown:
-                _leave_out(body, fault, error)
-                continue
-            wait = None if run.shown else _wait(fault, attempt, request)
-            if wait is None:
-                raise error from failed.__cause__
-        yield Sleep(wait)
+    body, attempt, admission = dict(request.body), 0, request.admission
+    try:
+        while True:
+            attempt += 1
+            run = _Attempt(request, attempt)
+            try:
+                yield from run.go(body)
+                return
+            except (_Failed, ProviderError) as failed:
+                fault = failed.fault if isinstance(failed, _Failed) else fault_of_error(failed)
+                error = request.signed(run.explained(fault.error))
+                forget_frames(failed.__cause__)
+                if fault.drop in body and request.max_retries and not run.shown:
+                    _leave_out(body, fault, error)
+                    continue
+                wait = _wait(fault, attempt, run)
+                if wait is None:
+                    raise error from failed.__cause__
+            yield Sleep(wait)
+    finally:
+        admission.end()
 
 
 def forget_frames(err: BaseException | None) -> None:
@@ -206,6 +208,7 @@ class _Attempt:
 
     def __init__(self, request: Request, number: int) -> None:
         self.request, self.number = request, number
+        self.sent = False
         self.shown = False  # the caller has seen an event: this call must not be sent again
         self.head = Head(0, {})
         self.reader: StreamReader | None = None
@@ -216,20 +219,33 @@ class _Attempt:
         return self.reader.partial if self.reader is not None else ""
 
     def go(self, body: dict[str, Any]) -> Course:
-        """Send, read, hand out. Raises ``_Failed``."""
-        head = yield Send(_encoded(body))
+        """Wait for the turn, send, read, hand out. Raises ``_Failed`` or the typed error."""
+        data, admission = _encoded(body), self.request.admission
+        if self.number == 1:
+            admission.check()
+        while wait := admission.wait_seconds(len(data)):
+            yield Sleep(wait)
+        self.sent = True
+        head = yield Send(data)
         if isinstance(head, Broken):
             raise _Failed(Fault(head.error, head.retry)) from head.error.__cause__
         self.head = head
-        try:
-            if 200 <= head.status < 300:
-                yield from self._answer(head)
-            else:
-                text = yield from _read_all(b"", ERROR_BYTES)
-                raise _Failed(fault_of_answer(head.status, head.headers, text))
-        except ProviderError as error:
-            error.request_id = error.request_id or request_id(self.head.headers)
-            raise _Failed(fault_of_error(error)) from error.__cause__
+        admission.heard(head.status, head.headers)
+        if 200 <= head.status < 300:
+            yield from self._answer(head)
+        else:
+            text = yield from _read_all(b"", ERROR_BYTES)
+            raise _Failed(fault_of_answer(head.status, head.headers, text))
+
+    def explained(self, error: ProviderError) -> ProviderError:
+        """The error with all that is known of it: status, request id, the text that had arrived."""
+        head = self.head
+        error.status = error.status or head.status or None
+        error.request_id = error.request_id or request_id(head.headers)
+        error.partial = error.partial or self.partial
+        if self.sent:
+            self.request.admission.failed(error, head.status)
+        return error.with_traceback(None)
 
     def _answer(self, head: Head) -> Course:
         """Events of a good status. Content type is a hint only: what the body begins with decides."""
@@ -277,8 +293,10 @@ class _Attempt:
 
     def _numbered(self, events: Batch) -> Batch:
         last = events[-1]
-        if self.number > 1 and isinstance(last, Done):
-            events[-1] = Done(replace(last.completion, attempts=self.number))
+        if isinstance(last, Done):
+            self.request.admission.passed(last.completion.usage)
+            if self.number > 1:
+                events[-1] = Done(replace(last.completion, attempts=self.number))
         return events
 
 
@@ -343,12 +361,13 @@ def _leave_out(body: dict[str, Any], fault: Fault, error: ProviderError) -> None
         warnings.warn(message, UserWarning, stacklevel=2)
 
 
-def _wait(fault: Fault, attempt: int, request: Request) -> float | None:
+def _wait(fault: Fault, attempt: int, run: _Attempt) -> float | None:
     """Seconds before the next attempt; None when there is to be none."""
-    if not fault.retry or attempt > request.max_retries:
+    request = run.request
+    if run.shown or not fault.retry or attempt > request.max_retries:
         return None
     asked = fault.error.retry_after
     if asked is not None and asked > 0:
-        return asked if asked <= LONGEST_WAIT else None
+        return request.admission.again(asked)
     backoff: float = min(8.0, 0.5 * 2 ** (attempt - 1))
-    return backoff * (1 - 0.25 * request.jitter())
+    return request.admission.again(backoff * (1 - 0.25 * request.jitter()))

@@ -7,10 +7,8 @@ The messages made here do not say yet which provider and model they are about, a
 
 from __future__ import annotations
 
-import email.utils
 import json
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +27,7 @@ from gathering.core.errors import (
     QuotaError,
     RateLimitError,
 )
+from gathering.llm.waits import wait_in_headers, wait_in_text
 
 __all__ = [
     "Fault",
@@ -37,7 +36,7 @@ __all__ = [
     "fault_of_answer",
     "fault_of_error",
     "read_error",
-    "retry_after",
+    "request_id",
 ]
 
 
@@ -75,7 +74,7 @@ def fault_of_answer(status: int, headers: Mapping[str, str], body: bytes) -> Fau
     said = read_error(_decoded(body))
     error = _typed(said, status)
     error.request_id = request_id(headers)
-    waits = retry_after(headers)
+    waits = wait_in_headers(headers)
     error.retry_after = said.wait if waits is None else waits
     told = headers.get("x-should-retry", "").lower()
     retry = told == "true" or (told != "false" and _may_help(error, status, said))
@@ -83,10 +82,9 @@ def fault_of_answer(status: int, headers: Mapping[str, str], body: bytes) -> Fau
 
 
 def fault_of_error(error: ProviderError) -> Fault:
-    """The fault of an error that came inside a stream or a 200; sending again helps if its own status says so."""
-    return Fault(
-        error, getattr(error, "status", None) in (429, 498, 500, 502, 503, 504, 529) and not _is_final(error)
-    )
+    """The fault of an error that came inside a stream or a 200; sending again helps if its status or its kind says so."""
+    passes = error.status in (429, 498, 500, 502, 503, 504, 529) or isinstance(error, OverloadedError)
+    return Fault(error, passes and not _is_final(error))
 
 
 def error_in_body(body: Any) -> ProviderError | None:
@@ -114,21 +112,6 @@ def request_id(headers: Mapping[str, str]) -> str | None:
     return next((headers[name] for name in names if headers.get(name)), None)
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, as the headers say it: milliseconds, seconds or an HTTP date. None if they do not."""
-    with_unit = ((headers.get("retry-after-ms"), 0.001), (headers.get("retry-after"), 1.0))
-    for text, unit in with_unit:
-        if not text:
-            continue
-        try:
-            return max(0.0, float(text) * unit)
-        except ValueError:
-            date = email.utils.parsedate_tz(text)
-            if date is not None:
-                return max(0.0, email.utils.mktime_tz(date) - time.time())
-    return None
-
-
 # -- reading -----------------------------------------------------------------------------------------------------
 
 
@@ -137,7 +120,8 @@ def read_error(body: Any) -> ServerError:
     if isinstance(body, list):
         body = next((item for item in body if isinstance(item, Mapping)), {})
     if not isinstance(body, Mapping):
-        return ServerError(message=_page_text(str(body or "")), everything=str(body or ""))
+        text = str(body or "")
+        return ServerError(message=_page_text(text), wait=wait_in_text(text), everything=text)
     inner = body.get("error")
     source: Mapping[str, Any] = inner if isinstance(inner, Mapping) else body
     message = _text(source.get("message")) or _text(source.get("detail"))
@@ -152,7 +136,7 @@ def read_error(body: Any) -> ServerError:
         type=_word(source.get("type")) or _word(source.get("status")),
         param=_word(source.get("param")) or _extra_field(source),
         status=_status(source),
-        wait=_retry_info(everything),
+        wait=wait_in_text(everything),
         everything=everything,
     )
 
@@ -202,11 +186,6 @@ def _extra_field(source: Mapping[str, Any]) -> str:
         r'"type": "extra_forbidden", "loc": \["body", "(\w+)"\]', json.dumps(source, default=str)
     )
     return found.group(1) if found else ""
-
-
-def _retry_info(everything: str) -> float | None:
-    found = re.search(r'"retryDelay": "([0-9.]+)s"', everything)
-    return float(found.group(1)) if found else None
 
 
 def _page_text(text: str) -> str:
@@ -259,7 +238,7 @@ _NEXT: Mapping[type[ProviderError], str] = {
     AuthenticationError: "check the key",
     QuotaError: "add credit or raise the limit in the account, waiting does not help",
     PermissionDeniedError: "the key may not do this, see the account's permissions, region and plan",
-    ModelNotFoundError: "check the model's name (the provider's list_models() gives them) and base_url",
+    ModelNotFoundError: "check the model's name (the provider's models() gives them) and base_url",
     ContextOverflowError: "shorten the messages, or take a model with a longer context",
     ContentFilterError: "change the wording, the provider's filter stopped it",
     RateLimitError: "wait and try again, or send fewer requests at once",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gathering.core import errors as e
-from gathering.llm.faults import error_in_body, fault_of_answer, fault_of_error, retry_after
+from gathering.llm.faults import error_in_body, fault_of_answer, fault_of_error
 
 
 def fault(status: int, body: Any, **headers: str) -> Any:
@@ -126,22 +125,6 @@ def test_the_server_may_say_whether_to_retry() -> None:
     """x-should-retry overrules the status."""
     assert not fault(500, openai(), x_should_retry="false").retry
     assert fault(400, openai(), x_should_retry="true").retry
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({"retry-after": "3"}, 3.0),
-        ({"retry-after": "0.25"}, 0.25),
-        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
-        ({"retry-after": formatdate(0)}, 0.0),
-        ({"retry-after": "soon"}, None),
-        ({}, None),
-    ],
-)
-def test_retry_after_in_all_forms(headers: dict[str, str], seconds: float | None) -> None:
-    """Seconds, decimals, milliseconds and dates; nonsense is as good as nothing."""
-    assert retry_after(headers) == seconds
 
 
 def test_a_wait_in_the_body_counts() -> None:
