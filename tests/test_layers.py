@@ -38,11 +38,10 @@ ONLY_IN = {
     "sqlalchemy": {"storage"},
     "sqlite3": {"storage"},
     "httpx": {"llm", "tools"},
-    "aiohttp": {"llm"},
-    "httpx_aiohttp": {"llm"},
+    "httptools": {"llm"},
+    "xllamacpp": {"llm"},
     "onnxruntime": {"llm"},
     "tokenizers": {"llm"},
-    "xllamacpp": {"llm"},
     "genai_prices": {"llm"},
     "pytest": {"testing"},
 }
@@ -59,13 +58,11 @@ LAZY = {
     "sqlalchemy",
     "scipy",
     "tornado",
-    "aiohttp",
+    "yaml",
+    "xllamacpp",
     "onnxruntime",
     "tokenizers",
     "numpy",
-    "yaml",
-    "httpx_aiohttp",
-    "xllamacpp",
     "genai_prices",
     "keyring",
 }
@@ -76,7 +73,7 @@ NOT_LOADED = (
     "sqlalchemy",
     "scipy",
     "tornado",
-    "aiohttp",
+    "httptools",
     "yaml",
     "pydantic",
     "genai_prices",
@@ -291,5 +288,5 @@ def test_import_gathering_is_light() -> None:
 
 def test_loading_the_magics_is_light() -> None:
     """The notebook room brings IPython, and nothing that a first cell does not need."""
-    heavy = ("pandas", "sqlalchemy", "scipy", "aiohttp", "pydantic")
+    heavy = ("pandas", "sqlalchemy", "scipy", "httptools", "pydantic")
     assert loaded_by("import gathering.notebook", heavy) == ""

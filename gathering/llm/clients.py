@@ -1,10 +1,9 @@
-"""The one place that owns HTTP connections: transports of httpx, shared by all providers of a process.
+"""The one place that owns HTTP connections, shared by all providers of a process: which is used, kept and closed.
 
-Sync calls go over httpx's own transport, straight to it: the client around it costs a third of a call and does
-nothing here (no cookies, no redirects, no authentication of its own). Async calls go over aiohttp behind the same
-interface, whose pool stays fast with a thousand calls in flight; it is imported with the first of them, and httpx's
-own async transport stands in where it is missing. An async transport belongs to one event loop and is closed with
-it; a forked child starts with none. Owns no request and no error.
+A request goes straight to its host over a connection of ``gathering.llm.connection``: three thousand lines of a
+general client do nothing here (no cookies, no redirects, no authentication of its own) and cost two thirds of a call.
+Where the environment names a proxy, httpx does it (``gathering.llm.proxied``). Connections of an event loop belong to
+it and are closed with it; a forked child starts with none. Owns no error.
 """
 
 from __future__ import annotations
@@ -16,81 +15,242 @@ import functools
 import os
 import ssl
 import threading
+import time
 import urllib.request
+from collections import deque
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import httpx
 
+from gathering.llm.connection import (
+    AsyncConnection,
+    Connection,
+    LineError,
+    Origin,
+    Outgoing,
+    connect,
+    connect_async,
+)
+from gathering.llm.incoming import AsyncIncoming, Incoming, readable
 from gathering.llm.keys import is_loopback
+from gathering.llm.proxied import AsyncProxied, Proxied, async_transport, sync_transport
 
-__all__ = ["async_transport", "sync_transport"]
+__all__ = ["send", "send_async"]
 
-#: Idle connections kept for the next call. More make httpx's pool slow: it looks at each of them for each request.
-IDLE = 20
+#: Idle connections to one address kept for the next calls of threads, and of an event loop.
+IDLE, LOOP_IDLE = 32, 1024
 #: Seconds an idle connection is kept; services close theirs after a minute or so.
 KEEP_ALIVE = 30.0
-_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=IDLE, keepalive_expiry=KEEP_ALIVE)
+#: Seconds the numeric address of a host that answered is used without asking for it again.
+ADDRESS_TIME = 10.0
 
-#: What a connection depends on: whether it is encrypted, and through which proxy it goes.
-_Way = tuple[bool, str]
+
+class _Way(NamedTuple):
+    """What an exchange depends on: whether it is encrypted, and through which proxy it goes."""
+
+    encrypted: bool
+    proxy: str
+
+
+class _Kept(Protocol):
+    @property
+    def stale(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Kept)
+
+
+class _Pool(Generic[C]):
+    """Idle connections by where they lead; the one used last is used first. Safe from any thread."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.idle: dict[Origin, deque[tuple[C, float]]] = {}
+
+    def take(self, origin: Origin) -> C | None:
+        """An idle connection that is still good."""
+        idle = self.idle.get(origin)
+        while idle:
+            try:
+                kept, until = idle.pop()
+            except IndexError:  # another thread took it
+                break
+            if time.monotonic() < until and not kept.stale:
+                return kept
+            kept.close()
+        return None
+
+    def give(self, origin: Origin, kept: C) -> None:
+        """Keep a connection for the next call."""
+        idle = self.idle.get(origin)
+        if idle is None:
+            idle = self.idle.setdefault(origin, deque())
+        idle.append((kept, time.monotonic() + KEEP_ALIVE))
+        with contextlib.suppress(IndexError):
+            while len(idle) > self.limit or idle[0][1] < time.monotonic():
+                idle.popleft()[0].close()
+
+    def sweep(self) -> bool:
+        """Close what was idle for too long; whether anything is left."""
+        now = time.monotonic()
+        for idle in self.idle.values():
+            while idle and idle[0][1] < now:
+                idle.popleft()[0].close()
+        return any(self.idle.values())
+
+    def clear(self) -> list[C]:
+        """All that was kept, kept no longer."""
+        found = [kept for idle in self.idle.values() for kept, _ in idle]
+        self.idle.clear()
+        return found
 
 
 class _Process:
-    """The transports of one process."""
+    """The connections of one process."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.lock = threading.Lock()
-        self.sync: dict[_Way, httpx.BaseTransport] = {}
+        self.idle = _Pool[Connection](IDLE)
+        self.proxied: dict[_Way, httpx.BaseTransport] = {}
         self.loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
 
 
 class _Loop:
-    """The transports of one event loop, and the generator that closes them when the loop shuts down."""
+    """The connections of one event loop, and the generator that closes them when the loop shuts down."""
 
     def __init__(self) -> None:
-        self.transports: dict[_Way, httpx.AsyncBaseTransport] = {}
+        self.idle = _Pool[AsyncConnection](LOOP_IDLE)
+        self.proxied: dict[_Way, httpx.AsyncBaseTransport] = {}
+        self.addresses: dict[Origin, tuple[str, float]] = {}
+        self.opening: dict[Origin, asyncio.Lock] = {}
         self.keeper: AsyncGenerator[None, None] | None = None
+        self.sweeper: asyncio.TimerHandle | None = None
 
     async def keep(self) -> AsyncGenerator[None, None]:
         """Suspended while the loop lives: ``asyncio.run`` closes what generators it left open, and with this the sockets."""
         try:
             yield
         finally:
-            for transport in self.transports.values():
+            if self.sweeper is not None:
+                self.sweeper.cancel()
+            for kept in self.idle.clear():
+                kept.close()
+            for transport in self.proxied.values():
                 await transport.aclose()
-            self.transports.clear()
+            self.proxied.clear()
+            await asyncio.sleep(0)  # a loop closes its sockets when it runs on
+
+    def give(self, origin: Origin, kept: AsyncConnection) -> None:
+        """Keep a connection for the next call, and close it when none comes."""
+        self.idle.give(origin, kept)
+        if self.sweeper is None:
+            self.sweeper = asyncio.get_running_loop().call_later(KEEP_ALIVE, self._sweep)
+
+    def _sweep(self) -> None:
+        left = self.idle.sweep()
+        self.sweeper = asyncio.get_running_loop().call_later(KEEP_ALIVE, self._sweep) if left else None
+
+    async def connect(
+        self, origin: Origin, context: ssl.SSLContext | None, seconds: float
+    ) -> AsyncConnection:
+        """A new connection. Raises ``LineError``."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._connect(origin, context)
+        except TimeoutError as err:
+            raise LineError("connecting", str(err) or "no answer") from err
+        except (OSError, UnicodeError) as err:  # a name no resolver can spell is a UnicodeError
+            raise LineError("refused", str(err) or type(err).__name__) from err
+
+    async def _connect(self, origin: Origin, context: ssl.SSLContext | None) -> AsyncConnection:
+        # A name is looked up once for a thousand calls at once, and so is which of its addresses answers.
+        address = self._address(origin)
+        if address is None:
+            async with self.opening.setdefault(origin, asyncio.Lock()):
+                address = self._address(origin)
+                if address is None:
+                    made = await connect_async(origin, context, None)
+                    self.addresses[origin] = made.address, time.monotonic() + ADDRESS_TIME
+                    return made
+        try:
+            return await connect_async(origin, context, address)
+        except OSError:
+            self.addresses.pop(origin, None)
+            return await connect_async(origin, context, None)
+
+    def _address(self, origin: Origin) -> str | None:
+        address, until = self.addresses.get(origin, ("", 0.0))
+        return address if time.monotonic() < until else None
 
     def abandon(self) -> None:
         """Let go of sockets whose loop is gone, without a word."""
-        for transport in self.transports.values():
-            session = getattr(transport, "client", None)
-            connector = getattr(session, "connector", None)
-            if session is not None and connector is not None:
-                session.detach()
-                with contextlib.suppress(Exception):  # its public close() wants a loop that runs
-                    connector._close()
-        self.transports.clear()
+        for kept in self.idle.clear():
+            kept.abandon()
+        self.proxied.clear()
 
 
 _process = _Process()
+_inherited: list[_Process] = []
 
 
-def sync_transport(url: httpx.URL) -> httpx.BaseTransport:
-    """The transport to this address for a sync caller; safe from any thread."""
-    way = _way(url.scheme, url.host)
-    process = _mine()
-    transport = process.sync.get(way)
-    if transport is None:
-        with process.lock:
-            transport = process.sync.get(way) or process.sync.setdefault(way, _new_sync(way))
-    return transport
+def send(outgoing: Outgoing) -> Incoming | Proxied:
+    """The answer to a request, as far as its headers; safe from any thread. Raises ``LineError``."""
+    way, process = _way(outgoing.url.scheme, outgoing.url.host), _mine()
+    if way.proxy or not readable():
+        return Proxied(_proxied(process, way), outgoing)
+    origin = outgoing.origin
+    connection = process.idle.take(origin) or connect(origin, _context(way), outgoing.connect)
+    incoming = Incoming(connection, outgoing.read, functools.partial(process.idle.give, origin))
+    try:
+        connection.send(outgoing.encoded(), outgoing.read)
+        incoming.begin()
+    except BaseException:
+        incoming.close()
+        raise
+    return incoming
 
 
-async def async_transport(url: httpx.URL) -> httpx.AsyncBaseTransport:
-    """The transport to this address on the running loop."""
-    way = _way(url.scheme, url.host)
+async def send_async(outgoing: Outgoing) -> AsyncIncoming | AsyncProxied:
+    """The same on the running loop."""
+    way, own = _way(outgoing.url.scheme, outgoing.url.host), await _own()
+    if way.proxy or not readable():
+        if way not in own.proxied:
+            own.proxied[way] = async_transport(_context(way), way.proxy)
+        return await AsyncProxied.begin(own.proxied[way], outgoing)
+    origin = outgoing.origin
+    connection = own.idle.take(origin) or await own.connect(origin, _context(way), outgoing.connect)
+    incoming = AsyncIncoming(connection, outgoing.read, functools.partial(own.give, origin))
+    try:
+        connection.send(outgoing.encoded())
+        await incoming.begin()
+    except BaseException:
+        await incoming.close()
+        raise
+    return incoming
+
+
+def _mine() -> _Process:
+    global _process
+    if _process.pid != os.getpid():
+        _inherited.append(
+            _process
+        )  # forked: the parent's sockets and locks are not ours, and not ours to close
+        _process = _Process()
+    return _process
+
+
+def _proxied(process: _Process, way: _Way) -> httpx.BaseTransport:
+    with process.lock:
+        if way not in process.proxied:
+            process.proxied[way] = sync_transport(_context(way), way.proxy)
+        return process.proxied[way]
+
+
+async def _own() -> _Loop:
     process, loop = _mine(), asyncio.get_running_loop()
     own = process.loops.get(loop)
     if own is None:
@@ -98,17 +258,7 @@ async def async_transport(url: httpx.URL) -> httpx.AsyncBaseTransport:
         _forget_closed(process)
         own.keeper = own.keep()
         await anext(own.keeper)
-    transport = own.transports.get(way)
-    if transport is None:
-        transport = own.transports[way] = _new_async(way)
-    return transport
-
-
-def _mine() -> _Process:
-    global _process
-    if _process.pid != os.getpid():
-        _process = _Process()  # forked: the parent's sockets and locks are not ours
-    return _process
+    return own
 
 
 def _forget_closed(process: _Process) -> None:
@@ -121,7 +271,9 @@ def _abandon_all() -> None:
     if _process.pid == os.getpid():
         for own in _process.loops.values():
             own.abandon()
-        for transport in _process.sync.values():
+        for kept in _process.idle.clear():
+            kept.close()
+        for transport in _process.proxied.values():
             transport.close()
 
 
@@ -135,41 +287,16 @@ def _way(scheme: str, host: str) -> _Way:
         proxy = ""
     if proxy and "://" not in proxy:
         proxy = f"http://{proxy}"
-    return scheme == "https", proxy
+    return _Way(scheme == "https", proxy)
 
 
 @functools.lru_cache(maxsize=1)
 def _trusted() -> ssl.SSLContext:
     """The certificates that count; loading them takes 20 ms, once."""
-    return httpx.create_ssl_context()
+    context = httpx.create_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
-def _context(way: _Way) -> ssl.SSLContext:
-    encrypted, proxy = way
-    # Without certificates nothing would be trusted: right for a connection that is never encrypted.
-    return _trusted() if encrypted or proxy else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def _new_sync(way: _Way) -> httpx.BaseTransport:
-    return httpx.HTTPTransport(verify=_context(way), limits=_LIMITS, proxy=_proxy(way))
-
-
-def _new_async(way: _Way) -> httpx.AsyncBaseTransport:
-    try:
-        import aiohttp
-        from httpx_aiohttp import AiohttpTransport
-    except ImportError:
-        return httpx.AsyncHTTPTransport(verify=_context(way), limits=_LIMITS, proxy=_proxy(way))
-
-    def session() -> Any:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE, ssl=_context(way))
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-
-    transport: httpx.AsyncBaseTransport = AiohttpTransport(
-        client=session, proxy=_proxy(way), verify=_context(way)
-    )
-    return transport
-
-
-def _proxy(way: _Way) -> httpx.Proxy | None:
-    return httpx.Proxy(way[1]) if way[1] else None
+def _context(way: _Way) -> ssl.SSLContext | None:
+    return _trusted() if way.encrypted or way.proxy else None

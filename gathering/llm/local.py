@@ -7,12 +7,12 @@ tools and comparisons work; it is small, and no judge of anything.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import json
 import os
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,18 +23,18 @@ from gathering.core import config as settings
 from gathering.core.errors import ConfigurationError, LocalModelError, ProviderError, UnknownNameError
 from gathering.core.events import Done, TextDelta
 from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage
-from gathering.core.offers import Embeddings, ModelInfo
+from gathering.core.portal import beat
 from gathering.core.session import live_calls_forbidden, refuse_live_call
 from gathering.core.stream import Batch, TextStream
 from gathering.llm import weights
-from gathering.llm.clients import sync_transport
+from gathering.llm.connection import Outgoing
 from gathering.llm.exchange import Course, Request, course
 from gathering.llm.http import HTTPProvider
 from gathering.llm.local_dialect import DecisionDialect, chat_messages, decide, said_by_tools
 from gathering.llm.local_process import Server, ServerPlan, runtime_problem, server_for
 from gathering.llm.openai import ChatDialect
 from gathering.llm.openai_chat import ChatStyle
-from gathering.llm.wire import Headers, Line, pump, pump_async
+from gathering.llm.wire import Headers, Line, fetch, pump, pump_async
 
 __all__ = ["LocalProvider"]
 
@@ -89,17 +89,11 @@ class LocalProvider(HTTPProvider):
                 async for batch in batches:
                     yield batch
 
-    def embed(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
-        """Sentence vectors made here: by MiniLM with the extra ``memory``, else (or with ``model="hashed-ngram"``)
-        by hashed letters. The language model itself has no part in them. Raises ``ConfigurationError``.
-        """
-        texts = checked_texts(texts)
-        by = embedder(model)
-        return Embeddings(tuple(by.embed(texts)), f"{self.name}:{by.name}", Usage(by.count(texts), 0))
+        return TextStream(lambda: pump(*self._call(messages, tools, params, stream=True)), asynchronous)
 
-    async def embed_async(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
-        """The same vectors, awaited: made on a worker thread."""
-        return await asyncio.to_thread(self.embed, texts, model)
+    def list_models(self) -> list[str]:
+        """The one model this provider runs."""
+        return [self.model]
 
     def why_unavailable(self) -> str | None:
         """What to do before a call can succeed, None if one can now; starts nothing."""
@@ -117,7 +111,7 @@ class LocalProvider(HTTPProvider):
             plan = self._plan()
             server_for(plan)
             return _count(plan, text)
-        except (ProviderError, httpx.HTTPError, ValueError, KeyError):
+        except (ProviderError, ValueError, KeyError):
             return super().get_token_count(text)
 
     def get_max_tokens(self) -> int:
@@ -159,6 +153,15 @@ class LocalProvider(HTTPProvider):
             line.url, line.headers, line.connect, line.read, line.method, line.sleep, line.sleep_async, found
         )
 
+    async def _start_aside(self, messages: list[MessageDict]) -> None:
+        """Start the server on a worker thread: loading takes its time, and the loop has others to serve."""
+        refuse_live_call(self.name, self.model, messages)
+        if said_by_tools(messages, self.model) is None:
+            import asyncio
+
+            with beat():
+                await asyncio.to_thread(lambda: server_for(self._plan()))
+
     def _plan(self) -> ServerPlan:
         """What server to run. Raises ``LocalModelError`` when there is nothing to run."""
         problem = self.why_unavailable()
@@ -189,7 +192,7 @@ class _ServerLine(Line):
 
     found: Callable[[], Server] | None = None
 
-    def request(self, body: bytes | None) -> httpx.Request:
+    def request(self, body: bytes | None) -> Outgoing:
         """The request, with the server's port and token."""
         assert self.found is not None
         server = self.found()
@@ -229,15 +232,7 @@ def _threads() -> int:
 @functools.lru_cache(maxsize=4096)
 def _count(plan: ServerPlan, text: str) -> int:
     server = server_for(plan)
-    request = httpx.Request(
-        "POST",
-        f"{server.url}/tokenize",
-        headers={"authorization": f"Bearer {server.token}"},
-        json={"content": text.encode("utf-8", "replace").decode()},
-        extensions={"timeout": {"connect": 5.0, "read": 10.0, "write": 10.0, "pool": None}},
-    )
-    response = sync_transport(request.url).handle_request(request)
-    try:
-        return len(json.loads(response.read())["tokens"])
-    finally:
-        response.close()
+    headers = Headers({"authorization": f"Bearer {server.token}", "content-type": "application/json"})
+    body = json.dumps({"content": text.encode("utf-8", "replace").decode()}).encode()
+    answer = fetch(Line(httpx.URL(f"{server.url}/tokenize"), headers, 5.0, 10.0), body)
+    return len(json.loads(answer.body)["tokens"])

@@ -1,16 +1,15 @@
 """The two pumps of ``gathering.llm.exchange.course``: they send, read, wait and close, and decide nothing.
 
 Owns one request's connection from its first byte to its certain end: whatever ends the reading (the answer's end,
-a break out of the loop, Stop, a cancelled task), the connection is back in the pool or closed at once. Transports
+a break out of the loop, Stop, a cancelled task), the connection is back in the pool or closed at once. Connections
 come from ``gathering.llm.clients``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +18,12 @@ import httpx
 from gathering.core.errors import ProviderConnectionError, ProviderTimeoutError
 from gathering.core.portal import beat
 from gathering.core.stream import Batch
-from gathering.llm.clients import async_transport, sync_transport
+from gathering.llm.clients import send, send_async
+from gathering.llm.connection import LineError, Outgoing
 from gathering.llm.exchange import DRAIN, NEXT, Broken, Command, Course, Head, Send, Sleep, forget_frames
+from gathering.llm.incoming import AsyncIncoming, Incoming
 from gathering.llm.keys import carries_key
+from gathering.llm.proxied import AsyncProxied, Proxied
 
 __all__ = ["Fetched", "Headers", "Line", "fetch", "pump", "pump_async"]
 
@@ -57,28 +59,15 @@ class Line:
     sleep: Callable[[float], object] = time.sleep
     sleep_async: Callable[[float], Awaitable[object]] = asyncio.sleep
 
-    def request(self, body: bytes | None) -> httpx.Request:
-        """The request as httpx sends it."""
-        # Built from its parts: completing and decoding headers would cost a tenth of a call.
-        content = body or b""
-        timeout = {"connect": self.connect, "read": self.read, "write": self.read, "pool": None}
-        request = httpx.Request(
-            self.method, self.url, stream=httpx.ByteStream(content), extensions={"timeout": timeout}
-        )
-        raw = [(b"host", self.url.netloc), (b"content-length", b"%d" % len(content))]
-        raw += [(name.encode("ascii"), value.encode("latin-1")) for name, value in self.headers.items()]
-        request.headers = httpx.Headers(raw, encoding="latin-1")
-        request.read()
-        return request
+    def request(self, body: bytes | None) -> Outgoing:
+        """The request as it goes out."""
+        return Outgoing(self.method, self.url, self.headers, body or b"", self.connect, self.read)
 
-    def broken(self, err: Exception) -> Broken:
-        """What a transport's error means. Raises anything that is no transport's error."""
-        kind = _kind(err)
-        if kind is None:
-            raise err
+    def broken(self, err: LineError) -> Broken:
+        """What a connection's failure means."""
         forget_frames(err)
         host = f"{self.url.scheme}://{self.url.netloc.decode('ascii')}"
-        reason = str(err) or type(err).__name__
+        reason, kind = str(err), err.reason
         if kind == "silence":
             error: ProviderConnectionError = ProviderTimeoutError(
                 f"was silent for {self.read:g} s. Next: ask again, or give a longer timeout="
@@ -148,56 +137,36 @@ class _Wire:
 
     def __init__(self, line: Line) -> None:
         self.line = line
-        self.response: httpx.Response | None = None
-        self.pieces: Iterator[bytes] = iter(())
+        self.incoming: Incoming | Proxied | None = None
 
     def do(self, command: Command) -> Any:
         try:
             if command is NEXT:
-                piece = next(self.pieces, None)
-                if piece is None:
-                    self.close()
-                return piece
+                return self._next()
             if type(command) is Send:
                 self.close()
-                transport = sync_transport(self.line.url)
-                self.response = transport.handle_request(self.line.request(command.body))
-                self.pieces = self._pieces(self.response)
-                return _head(self.response)
-            if command is DRAIN:
-                self._drain()
+                self.incoming = send(self.line.request(command.body))
+                return Head(self.incoming.status, self.incoming.headers)
+            if command is DRAIN and self.incoming is not None:
+                self.incoming.drain(DRAIN_TIME)
             elif type(command) is Sleep:
                 self.close()
                 self.line.sleep(command.seconds)
-        except Exception as err:  # noqa: BLE001 - broken() raises what is no transport's error
+        except LineError as err:
             self.close()
             return self.line.broken(err)
         return None
 
-    def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
-        # Straight from the transport where nothing is to be decoded: a client's reader costs a call for each piece.
-        return response.iter_bytes() if _is_encoded(response) else iter(response.stream)  # type: ignore[arg-type]
-
-    def _drain(self) -> None:
-        assert self.response is not None
-        stream = self.response.extensions.get("network_stream")
-        if stream is not None:
-            read, end = stream.read, time.monotonic() + DRAIN_TIME
-            # httpcore looked up its timeout before the body began: only the stream itself can still shorten it.
-            stream.read = lambda size, timeout=None: read(size, timeout=max(0.001, end - time.monotonic()))
-            with contextlib.suppress(httpx.HTTPError, OSError):
-                for _ in self.pieces:
-                    if time.monotonic() > end:
-                        break
-            del stream.read
-        self.close()
+    def _next(self) -> bytes | None:
+        piece = self.incoming.read() if self.incoming is not None else None
+        if piece is None:
+            self.close()
+        return piece
 
     def close(self) -> None:
-        response, self.response = self.response, None
-        if response is not None:
-            with contextlib.suppress(httpx.HTTPError, OSError):
-                response.close()
-            self.pieces = iter(())
+        incoming, self.incoming = self.incoming, None
+        if incoming is not None:
+            incoming.close()
 
 
 class _AsyncWire:
@@ -205,83 +174,36 @@ class _AsyncWire:
 
     def __init__(self, line: Line) -> None:
         self.line = line
-        self.response: httpx.Response | None = None
-        self.pieces: AsyncIterator[bytes] = _nothing()
+        self.incoming: AsyncIncoming | AsyncProxied | None = None
 
     async def do(self, command: Command) -> Any:
         try:
             if command is NEXT:
-                piece = await anext(self.pieces, None)
-                if piece is None:
-                    await self.close()
-                return piece
+                return await self._next()
             if type(command) is Send:
                 await self.close()
-                transport = await async_transport(self.line.url)
-                self.response = await transport.handle_async_request(self.line.request(command.body))
-                self.pieces = self._pieces(self.response)
-                return _head(self.response)
-            if command is DRAIN:
-                await self._drain()
+                self.incoming = await send_async(self.line.request(command.body))
+                return Head(self.incoming.status, self.incoming.headers)
+            if command is DRAIN and self.incoming is not None:
+                await self.incoming.drain(DRAIN_TIME)
             elif type(command) is Sleep:
                 await self.close()
                 await self.line.sleep_async(command.seconds)
-        except Exception as err:  # noqa: BLE001 - broken() raises what is no transport's error
+        except LineError as err:
             await self.close()
             return self.line.broken(err)
         return None
 
-    def _pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
-        return response.aiter_bytes() if _is_encoded(response) else aiter(response.stream)  # type: ignore[arg-type]
-
-    async def _drain(self) -> None:
-        with contextlib.suppress(httpx.HTTPError, OSError):
-            async with asyncio.timeout(DRAIN_TIME):
-                async for _ in self.pieces:
-                    pass
-        await self.close()
+    async def _next(self) -> bytes | None:
+        piece = await self.incoming.read() if self.incoming is not None else None
+        if piece is None:
+            await self.close()
+        return piece
 
     async def close(self) -> None:
-        response, self.response = self.response, None
-        if response is not None:
-            with contextlib.suppress(httpx.HTTPError, OSError):
-                await response.aclose()
-            self.pieces = _nothing()
-
-
-async def _nothing() -> AsyncGenerator[bytes, None]:
-    none: tuple[bytes, ...] = ()
-    for piece in none:
-        yield piece
-
-
-def _is_encoded(response: httpx.Response) -> bool:
-    return any(name.lower() == b"content-encoding" for name, _ in response.headers.raw)
-
-
-def _head(response: httpx.Response) -> Head:
-    headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in response.headers.raw}
-    return Head(response.status_code, headers)
-
-
-def _kind(err: Exception) -> str | None:
-    """``connecting``, ``silence``, ``refused`` or ``broken``; None if no transport raised it."""
-    cause = err.__cause__
-    # aiohttp's own errors tell more than what they are mapped to: there a refused connection becomes a timeout.
-    if cause is not None and type(cause).__module__.startswith("aiohttp"):
-        found: BaseException = cause
-    elif isinstance(err, httpx.HTTPError | httpx.InvalidURL | httpx.StreamError | OSError) or type(
-        err
-    ).__module__.startswith("aiohttp"):
-        found = err
-    else:
-        return None
-    names = {c.__name__ for c in type(found).__mro__}
-    if names & {"ConnectTimeout", "ConnectionTimeoutError", "PoolTimeout"}:
-        return "connecting"
-    if names & {"TimeoutException", "TimeoutError"}:
-        return "silence"
-    return "refused" if names & {"ConnectError", "ProxyError", "ClientConnectorError"} else "broken"
+        incoming, self.incoming = self.incoming, None
+        if incoming is not None:
+            await incoming.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,14 +215,14 @@ class Fetched:
     body: bytes
 
 
-def fetch(line: Line) -> Fetched:
+def fetch(line: Line, body: bytes | None = None) -> Fetched:
     """One short request on this thread, without retry. Raises ``ProviderConnectionError``."""
     try:
-        response = sync_transport(line.url).handle_request(line.request(None))
+        incoming = send(line.request(body))
         try:
-            return Fetched(response.status_code, response.headers, response.read())
+            return Fetched(incoming.status, incoming.headers, b"".join(iter(incoming.read, None)))
         finally:
-            response.close()
-    except Exception as err:  # noqa: BLE001 - broken() raises what is no transport's error
+            incoming.close()
+    except LineError as err:
         error = line.broken(err).error
     raise error
