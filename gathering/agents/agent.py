@@ -6,6 +6,7 @@ Owns how the parts become a turn's plan and who may take a turn when. What happe
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ from typing import TYPE_CHECKING, Any, Self
 from gathering.agents.competency import Competency
 from gathering.agents.memory import WindowMemory
 from gathering.agents.output import Output
+from gathering.agents.parts import checked_message, policy_of, provider_of, tools_of
 from gathering.agents.personality import PersonalityBlock
 from gathering.agents.prompt import Explanation, system_parts, system_text
-from gathering.core import config, display
+from gathering.agents.turns import Turns, difference
+from gathering.core import display
+from gathering.core.budget import Purse
 from gathering.core.drive import adrive, drive
 from gathering.core.errors import ConfigurationError, ContextOverflowError, GatheringError
 from gathering.core.flow import Flow, TurnPlan, turn
@@ -33,12 +37,13 @@ from gathering.core.interfaces import (
 from gathering.core.messages import Message, MessageDict, Reply
 from gathering.core.permissions import IPolicy
 from gathering.core.recording import TurnRecord
-from gathering.core.registry import create_provider, create_tool
 from gathering.core.session import new_id, wrapped
 from gathering.core.stream import Batch, Stream
 from gathering.core.tooling import tool_spec
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from gathering.storage import Trace
 
 __all__ = ["Agent"]
@@ -83,18 +88,21 @@ class Agent(IAgent):
                 f"an agent's name must be a text that is not empty, got {name!r}: give it a name"
             )
         self.name, self.age, self.history, self.system_prompt = name, age, history, system_prompt
-        self.llm_provider = _provider(llm_provider)
+        self.llm_provider = provider_of(llm_provider)
         self.personality_blocks = tuple(
             PersonalityBlock(b) if isinstance(b, str) else b for b in personality_blocks
         )
         self.competencies = tuple(Competency(c) if isinstance(c, str) else c for c in competencies)
-        self.tools = _tools(tools.values() if isinstance(tools, Mapping) else tools)
+        self.tools = tools_of(tools.values() if isinstance(tools, Mapping) else tools)
         self.memory = self._bound(memory) if memory is not None else self._window_memory()
         self.max_rounds, self.params = max_rounds, dict(params or {})
-        self.permissions = _policy(permissions)
+        self.permissions = policy_of(permissions)
         self.conversation = new_id()
+        #: Ceilings on what it may spend beside those that count for all, such as a comparison's.
+        self.purse = Purse()
         self._store = store
         self._turn = threading.Lock()
+        self.turns = Turns()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -155,34 +163,80 @@ class Agent(IAgent):
 
     def explain(self, message: str) -> Explanation:
         """Exactly what would be sent for this message: each part, where it came from, its tokens. Sends nothing."""
-        checked = _checked(message)
+        checked = checked_message(message)
         messages = [*self._context(checked), {"role": "user", "content": checked}]
         specs = [tool_spec(t) for t in self.tools.values()]
         count = wrapped(self.llm_provider).get_token_count
         return Explanation(self.name, self.model, self._system(), messages, specs, dict(self.params), count)
 
-    def fork(self) -> Agent:
-        """The same agent as it is now, with a memory and a conversation of its own."""
-        copy_memory = getattr(self.memory, "copy", None)
-        memory = copy_memory() if copy_memory is not None else self._window_memory()
-        if copy_memory is None:
-            for message in self.memory.get_conversation_history():
-                memory.add_message(message)
-        return Agent(
-            self.name,
-            llm_provider=self.llm_provider,
-            memory=memory,
-            tools=self.tools,
-            personality_blocks=self.personality_blocks,
-            competencies=self.competencies,
-            age=self.age,
-            history=self.history,
-            system_prompt=self.system_prompt,
-            max_rounds=self.max_rounds,
-            params=self.params,
-            permissions=self.permissions,
-            store=self._store,
+    def fork(self, at: int | str | None = None) -> Agent:
+        """The same agent after turn ``at`` (1 is the first, -1 the last, or a turn's id), with a conversation of its own.
+
+        Without ``at``: as it is now. Raises ``ConfigurationError`` for a turn there is not.
+        """
+        turns = self.turns.until(at)
+        return self._with(turns, memory=self._memory_of(turns, whole=at is None))
+
+    def rewind(self, count: int = 1) -> Self:
+        """The agent itself, as it was ``count`` turns ago. The trace keeps what was said.
+
+        Raises ``ConfigurationError`` when it has not taken that many turns.
+        """
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= len(self.turns):
+            raise ConfigurationError(
+                f"cannot rewind {count!r} turns: give a number from 0 to {len(self.turns)}"
+            )
+        with self._one_turn():
+            turns = self.turns.until(len(self.turns) - count)
+            self.memory, self.turns = self._memory_of(turns), turns
+        return self
+
+    def replay(self, model: ILLMProvider | str | None = None, **parts: Any) -> Agent:
+        """Another agent that is asked the same messages, in order, from the beginning.
+
+        It has this one's parts, but for ``model`` and the ``parts`` given by the names of the constructor
+        (``personality_blocks``, ``tools``, ``system_prompt``, ...). Compare with ``diff``.
+        """
+        twin = self._with(self.turns.until(0), llm_provider=model or self.llm_provider, **parts)
+        if "memory" not in parts:
+            twin.memory = twin._bound(self._memory_of(twin.turns))
+        for taken in self.turns:
+            twin.ask(taken.question, images=taken.messages[0].images)
+        return twin
+
+    def diff(self, other: Agent) -> pd.DataFrame:
+        """Two agents' turns side by side: ``turn, same, question, answer, other_question, other_answer``."""
+        return difference(self.turns, other.turns)
+
+    def _with(self, turns: Turns, **parts: Any) -> Agent:
+        own = {
+            "llm_provider": self.llm_provider,
+            "tools": self.tools,
+            "personality_blocks": self.personality_blocks,
+            "competencies": self.competencies,
+            "age": self.age,
+            "history": self.history,
+            "system_prompt": self.system_prompt,
+            "max_rounds": self.max_rounds,
+            "params": self.params,
+            "permissions": self.permissions,
+            "store": self._store,
+        }
+        twin = Agent(self.name, **{**own, **parts})
+        twin.turns = turns
+        return twin
+
+    def _memory_of(self, turns: Turns, *, whole: bool = False) -> IMemory:
+        """A memory like this agent's that holds these turns (``whole``: everything it holds now)."""
+        messages = (
+            self.memory.get_conversation_history() if whole else [m.to_dict() for m in turns.messages()]
         )
+        memory = self.memory.fork(messages)
+        if memory is None:
+            memory = self._window_memory()
+            for message in messages:
+                memory.add_message(message)
+        return memory
 
     def _drive(self, question: _Question) -> Generator[Batch, None, None]:
         with self._one_turn():
@@ -203,11 +257,12 @@ class Agent(IAgent):
         recorder = self._recorder()
         recorder.ready()
         params = {**self.params, **question.params}
+        record = TurnRecord(self.name, self.conversation, recorder)
         return turn(
             TurnPlan(
                 provider=wrapped(self.llm_provider),
                 message=message,
-                record=TurnRecord(self.name, self.conversation, recorder),
+                record=record,
                 messages=self._context(message.content, params.get("max_tokens"), form),
                 tools=self.tools,
                 specs=[tool_spec(t) for t in self.tools.values()] or None,
@@ -216,7 +271,8 @@ class Agent(IAgent):
                 max_rounds=self.max_rounds,
                 policy=self.permissions,
                 output=form,
-                remember=self._remember,
+                purse=self.purse,
+                remember=functools.partial(self._remember, record.turn_id),
             )
         )
 
@@ -227,7 +283,7 @@ class Agent(IAgent):
             raise ConfigurationError(
                 f"{self.model} reads no images: leave them out, or ask a model that does (gpt-5-mini, claude-sonnet-5, ...)"
             )
-        return Message("user", _checked(question.message), images=shown)
+        return Message("user", checked_message(question.message), images=shown)
 
     def _context(
         self, message: str, answer_tokens: Any = None, form: Output | None = None
@@ -256,7 +312,8 @@ class Agent(IAgent):
             parts.append(("output", form.instruction))
         return parts
 
-    def _remember(self, messages: Sequence[Message]) -> None:
+    def _remember(self, turn_id: str, messages: Sequence[Message]) -> None:
+        self.turns.add(turn_id, self.model, messages)
         for message in messages:
             self.memory.add_message(message.to_dict())
 
@@ -327,66 +384,6 @@ class _OneTurn:
 
     def __exit__(self, *exc: object) -> None:
         self.agent._turn.release()
-
-
-def _provider(spec: ILLMProvider | str | None) -> ILLMProvider:
-    if isinstance(spec, ILLMProvider):
-        return spec
-    if spec is not None and not isinstance(spec, str):
-        raise ConfigurationError(
-            f'{spec!r:.60} is no provider: give an ILLMProvider or a text like "openai:gpt-5-mini"'
-        )
-    return create_provider(spec or str(config.get("model")))
-
-
-def _policy(permissions: IPolicy | Iterable[Any] | None) -> IPolicy | None:
-    """The policy of these rules; None, which costs nothing, where there are none."""
-    if permissions is None or isinstance(permissions, IPolicy):
-        return permissions
-    from gathering.tools.permissions import Policy
-
-    return Policy(permissions)
-
-
-def _tools(tools: Iterable[Any]) -> dict[str, ITool]:
-    found: dict[str, ITool] = {}
-    for item in tools:
-        one = create_tool(item) if isinstance(item, str | Mapping) else _as_tool(item)
-        if one.name in found:
-            raise ConfigurationError(f"two tools are named {one.name!r}: give one of them another name")
-        found[one.name] = one
-    return found
-
-
-def _as_tool(item: Any) -> ITool:
-    if isinstance(item, ITool):
-        return item
-    if callable(item) and not isinstance(item, type):
-        from gathering.tools import tool
-
-        made: ITool = tool(item)
-        return made
-    raise ConfigurationError(f"{item!r:.60} is no tool: give a name, a function or an ITool")
-
-
-def _checked(message: Any) -> str:
-    """The message if it can be sent; a ``ConfigurationError`` that says what to do if not."""
-    if not isinstance(message, str):
-        raise ConfigurationError(f"the message is {type(message).__name__}, not text: give a string")
-    if not message.strip():
-        raise ConfigurationError("the message is empty: write something to send")
-    if "\0" in message:
-        raise ConfigurationError(
-            f"the message has a NUL character at position {message.index(chr(0))}: remove it"
-        )
-    try:
-        message.encode()
-    except UnicodeEncodeError as err:
-        raise ConfigurationError(
-            f"the message has half a character (a lone surrogate) at position {err.start}: "
-            "read the text as UTF-8, or clean it with text.encode('utf-8', 'replace').decode()"
-        ) from err
-    return message
 
 
 def _drained(batches: Iterable[Batch]) -> Reply:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -67,10 +67,15 @@ class WindowMemory(IMemory):
         """Forget everything."""
         self._kept.clear()
 
-    def copy(self) -> WindowMemory:
-        """A memory of its own with the same messages."""
+    def fork(self, messages: Sequence[MessageDict]) -> WindowMemory:
+        """A memory of its own with the same bounds and these messages; those it had keep their id and time."""
         twin = copy(self)
-        twin._kept = [copy(k) for k in self._kept]
+        twin._kept = []
+        for i, message in enumerate(messages):
+            if i < len(self._kept) and self._kept[i].message == message:
+                twin._kept.append(copy(self._kept[i]))
+            else:
+                twin.add_message(message)
         return twin
 
     def df(self) -> pd.DataFrame:

@@ -192,6 +192,10 @@ class IMemory(ABC):
     def clear(self) -> None:
         """Forget everything."""
 
+    def fork(self, messages: Sequence[MessageDict]) -> IMemory | None:
+        """A memory of its own, like this one, whose conversation is these messages; None if it cannot make one."""
+        return None
+
     def search(self, query: str, limit: int = 5) -> list[MessageDict]:
         """The messages that share most words with the query, best first."""
         wanted = set(query.lower().split())
@@ -411,3 +415,9 @@ class IRecorder(ABC):
     @abstractmethod
     def rows(self, table: str, where: Mapping[str, Any] | None = None) -> Iterable[dict[str, Any]]:
         """The rows of a table with these values, oldest first."""
+
+    def spent_beside(self, session: str) -> float:
+        """US dollars the calls of all other sessions cost, or are booked for where that is not known."""
+        live = (row for row in self.rows("calls", {"source": "live"}) if row.get("session") != session)
+        costs = (row.get("booked_usd") if row["cost_usd"] is None else row["cost_usd"] for row in live)
+        return float(sum(cost for cost in costs if cost is not None))

@@ -1,0 +1,79 @@
+"""What the constructor of an agent takes, turned into what the agent works with; one line for what is not usable.
+
+Owns no names of an agent's description: plain data is ``gathering.agents.build``'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gathering.core import config
+from gathering.core.errors import ConfigurationError
+from gathering.core.interfaces import ILLMProvider, ITool
+from gathering.core.permissions import IPolicy
+from gathering.core.registry import create_provider, create_tool
+
+__all__ = ["checked_message", "policy_of", "provider_of", "tools_of"]
+
+
+def provider_of(spec: ILLMProvider | str | None) -> ILLMProvider:
+    """The provider itself, or that of a text; None is the default model's. Raises ``ConfigurationError``."""
+    if isinstance(spec, ILLMProvider):
+        return spec
+    if spec is not None and not isinstance(spec, str):
+        raise ConfigurationError(
+            f'{spec!r:.60} is no provider: give an ILLMProvider or a text like "openai:gpt-5-mini"'
+        )
+    return create_provider(spec or str(config.get("model")))
+
+
+def policy_of(permissions: IPolicy | Iterable[Any] | None) -> IPolicy | None:
+    """The policy of these rules; None, which costs nothing, where there are none."""
+    if permissions is None or isinstance(permissions, IPolicy):
+        return permissions
+    from gathering.tools.permissions import Policy
+
+    return Policy(permissions)
+
+
+def tools_of(tools: Iterable[Any]) -> dict[str, ITool]:
+    """The tools by name, made from names, mappings and functions. Raises ``ConfigurationError``."""
+    found: dict[str, ITool] = {}
+    for item in tools:
+        one = create_tool(item) if isinstance(item, str | Mapping) else _as_tool(item)
+        if one.name in found:
+            raise ConfigurationError(f"two tools are named {one.name!r}: give one of them another name")
+        found[one.name] = one
+    return found
+
+
+def _as_tool(item: Any) -> ITool:
+    if isinstance(item, ITool):
+        return item
+    if callable(item) and not isinstance(item, type):
+        from gathering.tools import tool
+
+        made: ITool = tool(item)
+        return made
+    raise ConfigurationError(f"{item!r:.60} is no tool: give a name, a function or an ITool")
+
+
+def checked_message(message: Any) -> str:
+    """The message if it can be sent; a ``ConfigurationError`` that says what to do if not."""
+    if not isinstance(message, str):
+        raise ConfigurationError(f"the message is {type(message).__name__}, not text: give a string")
+    if not message.strip():
+        raise ConfigurationError("the message is empty: write something to send")
+    if "\0" in message:
+        raise ConfigurationError(
+            f"the message has a NUL character at position {message.index(chr(0))}: remove it"
+        )
+    try:
+        message.encode()
+    except UnicodeEncodeError as err:
+        raise ConfigurationError(
+            f"the message has half a character (a lone surrogate) at position {err.start}: "
+            "read the text as UTF-8, or clean it with text.encode('utf-8', 'replace').decode()"
+        ) from err
+    return message
