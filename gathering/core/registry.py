@@ -88,6 +88,7 @@ PROVIDERS: Registry[ILLMProvider] = Registry(
     "gathering.providers",
     {
         "anthropic": "gathering.llm.anthropic:AnthropicProvider",
+        "azure": "gathering.llm.azure:AzureProvider",
         "cerebras": "gathering.llm.hosts:HostProvider",
         "deepseek": "gathering.llm.hosts:HostProvider",
         "fallback": "gathering.llm.fallback:FallbackProvider",
