@@ -33,11 +33,14 @@ from gathering.core.stream import (
     gives_only_text,
     whole_answer,
 )
+from gathering.llm.http import HTTPProvider
 
 __all__ = ["FallbackProvider"]
 
 #: Options that belong to one provider and cannot be shared by several.
 _OF_ONE = ("api_key", "base_url", "api", "headers", "context")
+#: Seconds a provider that was only named may take for its retries while another one stands ready behind it.
+PATIENCE = 5.0
 #: Failures that would be the same wherever the request went.
 _DECISIVE = (BadRequestError, ContentFilterError)
 #: What a provider may fail with; one that somebody else wrote may not know the package's own errors.
@@ -66,6 +69,9 @@ class FallbackProvider(ILLMProvider):
                     'give provider("fallback", providers=[...])'
                 )
         self.providers = tuple(create_provider(m, **options) if isinstance(m, str) else m for m in members)
+        for member, provider in list(zip(members, self.providers, strict=True))[:-1]:
+            if isinstance(member, str) and isinstance(provider, HTTPProvider) and "max_wait" not in options:
+                provider.max_wait = PATIENCE
         labels = [m if isinstance(m, str) else _label(m) for m in members]
         super().__init__(name, {**options, "model": " | ".join(labels)})
         self.structured_output = _weakest(self.providers)

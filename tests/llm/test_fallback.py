@@ -227,7 +227,7 @@ def test_a_provider_with_an_async_complete_is_asked_in_a_sync_call() -> None:
 def test_images_go_to_those_that_see(call: Any) -> None:
     """A blind provider is not asked about an image while another one sees."""
     blind, seeing = ScriptedProvider(["Blind."], "blind"), ScriptedProvider(["Seen."], "seeing")
-    seeing.takes_images = True
+    blind.takes_images = False
     made = chain(blind, seeing)
     assert made.takes_images
     image = {"media_type": "image/png", "data": "aGk="}
@@ -365,6 +365,16 @@ def test_a_chain_is_written_where_a_model_is(names: dict[str, Any]) -> None:
     assert (provider.name, provider.model) == ("fallback", "down:m1 | up:m2")
     assert whole(provider).model == "m2"
     assert names == {"down": {"model": "m1", "temperature": 0}, "up": {"model": "m2", "temperature": 0}}
+
+
+def test_nobody_is_waited_for_while_another_stands_ready() -> None:
+    """A provider of a chain waits out a refusal of seconds, not of a minute; the last one does, and whoever was told to."""
+    made = gathering.provider("openai:m | mistral:m | openai:n")
+    assert isinstance(made, FallbackProvider)
+    assert [getattr(p, "max_wait", None) for p in made.providers] == [5, 5, 120]
+    told = gathering.provider("openai:m | mistral:m", max_wait=60)
+    assert isinstance(told, FallbackProvider)
+    assert [getattr(p, "max_wait", None) for p in told.providers] == [60, 60]
 
 
 def test_the_name_of_a_chain_makes_it_again(names: dict[str, Any]) -> None:
