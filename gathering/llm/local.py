@@ -7,12 +7,12 @@ tools and comparisons work; it is small, and no judge of anything.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ from gathering.core import config as settings
 from gathering.core.errors import ConfigurationError, LocalModelError, ProviderError, UnknownNameError
 from gathering.core.events import Done, TextDelta
 from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage
-from gathering.core.portal import beat
+from gathering.core.offers import Embeddings, ModelInfo
 from gathering.core.session import live_calls_forbidden, refuse_live_call
 from gathering.core.stream import Batch, TextStream
 from gathering.llm import weights
@@ -89,11 +89,17 @@ class LocalProvider(HTTPProvider):
                 async for batch in batches:
                     yield batch
 
-        return TextStream(lambda: pump(*self._call(messages, tools, params, stream=True)), asynchronous)
+    def embed(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
+        """Sentence vectors made here: by MiniLM with the extra ``memory``, else (or with ``model="hashed-ngram"``)
+        by hashed letters. The language model itself has no part in them. Raises ``ConfigurationError``.
+        """
+        texts = checked_texts(texts)
+        by = embedder(model)
+        return Embeddings(tuple(by.embed(texts)), f"{self.name}:{by.name}", Usage(by.count(texts), 0))
 
-    def list_models(self) -> list[str]:
-        """The one model this provider runs."""
-        return [self.model]
+    async def embed_async(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
+        """The same vectors, awaited: made on a worker thread."""
+        return await asyncio.to_thread(self.embed, texts, model)
 
     def why_unavailable(self) -> str | None:
         """What to do before a call can succeed, None if one can now; starts nothing."""
@@ -152,15 +158,6 @@ class LocalProvider(HTTPProvider):
         return _ServerLine(
             line.url, line.headers, line.connect, line.read, line.method, line.sleep, line.sleep_async, found
         )
-
-    async def _start_aside(self, messages: list[MessageDict]) -> None:
-        """Start the server on a worker thread: loading takes its time, and the loop has others to serve."""
-        refuse_live_call(self.name, self.model, messages)
-        if said_by_tools(messages, self.model) is None:
-            import asyncio
-
-            with beat():
-                await asyncio.to_thread(lambda: server_for(self._plan()))
 
     def _plan(self) -> ServerPlan:
         """What server to run. Raises ``LocalModelError`` when there is nothing to run."""
