@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gathering.agents import Agent, Competency, PersonalityBlock, WindowMemory
     from gathering.compare import Comparison, compare
     from gathering.core import config
+    from gathering.core.budget import Budget, budget
     from gathering.core.errors import ConfigurationError, GatheringError, ProviderError
     from gathering.core.messages import Completion, Reply, ToolCall, Usage
     from gathering.core.registry import create_provider as provider
@@ -35,6 +36,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Agent",
+    "Budget",
     "Comparison",
     "Competency",
     "Completion",
@@ -50,6 +52,7 @@ __all__ = [
     "Usage",
     "WindowMemory",
     "__version__",
+    "budget",
     "compare",
     "config",
     "no_live_calls",
@@ -61,6 +64,7 @@ __all__ = [
 
 _WHERE = {
     "Agent": "gathering.agents:Agent",
+    "Budget": "gathering.core.budget:Budget",
     "Comparison": "gathering.compare:Comparison",
     "Competency": "gathering.agents:Competency",
     "Completion": "gathering.core.messages:Completion",
@@ -75,6 +79,7 @@ _WHERE = {
     "Trace": "gathering.storage:Trace",
     "Usage": "gathering.core.messages:Usage",
     "WindowMemory": "gathering.agents:WindowMemory",
+    "budget": "gathering.core.budget:budget",
     "no_live_calls": "gathering.core.session:no_live_calls",
     "provider": "gathering.core.registry:create_provider",
     "tape": "gathering.testing:tape",

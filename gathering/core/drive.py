@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import AsyncGenerator, Awaitable, Generator
 from typing import Any, assert_never
 
 from gathering.core.acts import AskPerson, RunTools
 from gathering.core.errors import IncompleteStreamError
-from gathering.core.flow import Command, Complete, Flow, NextBatch, OpenStream
+from gathering.core.flow import Command, Complete, Flow, NextBatch, OpenStream, Pause
 from gathering.core.messages import as_completion
 from gathering.core.permissions import ask_person
 from gathering.core.portal import beat, portal
@@ -86,6 +87,8 @@ class _SyncIO:
             case OpenStream(provider, messages, tools, params):
                 self.stream = batches_of(provider.stream(messages, tools, **params))
                 return None
+            case Pause(seconds):
+                return time.sleep(seconds)
             case Complete(provider, messages, tools, params):
                 answer: Any = provider.complete(messages, tools, **params)
                 return as_completion(portal().run(answer) if inspect.iscoroutine(answer) else answer)
@@ -116,6 +119,8 @@ class _AsyncIO:
             case OpenStream(provider, messages, tools, params):
                 self.stream = batches_of_async(provider.stream(messages, tools, **params))
                 return None
+            case Pause(seconds):
+                return await asyncio.sleep(seconds)
             case Complete(provider, messages, tools, params):
                 return as_completion(await provider.complete_async(messages, tools, **params))
             case AskPerson(request):

@@ -217,7 +217,24 @@ class LiveCallError(GatheringError):
 
 
 class BudgetExceededError(GatheringError):
-    """The next call could cost more than what is left of the budget; nothing was sent."""
+    """The next call could cost more than what is left of the budget; nothing was sent. Figures are US dollars."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        ceiling: float | None = None,
+        spent: float = 0.0,
+        booked: float = 0.0,
+        cost: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.ceiling, self.spent, self.booked, self.cost = ceiling, spent, booked, cost
+
+    @property
+    def may_fit_later(self) -> bool:
+        """Whether there could be room once the calls that run now are settled."""
+        return bool(self.booked) and self.spent + (self.cost or 0.0) <= (self.ceiling or 0.0) + 1e-9
 
 
 class TapeError(GatheringError):

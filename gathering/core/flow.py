@@ -22,7 +22,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
 
 from gathering.core.acts import Acts, AskPerson, RunTools
-from gathering.core.errors import OutputError, TurnLimitError
+from gathering.core.booking import Booking
+from gathering.core.budget import Purse
+from gathering.core.errors import BudgetExceededError, OutputError, TurnLimitError
 from gathering.core.events import Done, TextDelta
 from gathering.core.interfaces import ILLMProvider, ITool
 from gathering.core.messages import Completion, Message, MessageDict, OutputMode, Reply, ToolSpec, Usage
@@ -38,6 +40,7 @@ __all__ = [
     "NextBatch",
     "OpenStream",
     "OutputForm",
+    "Pause",
     "TurnPlan",
     "turn",
 ]
@@ -83,7 +86,18 @@ class OutputForm(Protocol):
         """The value in an answer. Raises ``OutputError``."""
 
 
-Command: TypeAlias = Complete | OpenStream | NextBatch | AskPerson | RunTools
+#: A turn that waits for room under a ceiling looks again this often (seconds).
+WAITING = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait so many seconds; the flow is sent None."""
+
+    seconds: float
+
+
+Command: TypeAlias = Complete | OpenStream | NextBatch | Pause | AskPerson | RunTools
 Flow: TypeAlias = Generator[Command | Batch, Any, Reply]
 
 
@@ -107,6 +121,7 @@ class TurnPlan:
     max_rounds: int = 8
     policy: IPolicy | None = None
     output: OutputForm | None = None
+    purse: Purse = Purse()  # noqa: RUF009 - a frozen value
     said: Sequence[Message] = ()
     said_call_id: str = ""
     remember: Callable[[Sequence[Message]], None] = lambda messages: None
@@ -180,22 +195,41 @@ def _acts(plan: TurnPlan, call_id: str, said: list[Message]) -> Acts:
 def _call(
     plan: TurnPlan, said: list[Message], calls: list[tuple[CallRecord, Completion, float | None]]
 ) -> Generator[Command | Batch, Any, tuple[Completion, CallRecord]]:
-    """One request to the provider, recorded from before it goes out to its end."""
+    """One request to the provider, recorded and booked from before it goes out to its end."""
     params = _params(plan)
     record = plan.record.call(plan.provider, params)
     messages = [*plan.messages, *(m.to_dict() for m in said)]
+    booking = Booking(plan.provider, messages, plan.specs, params)
     try:
-        completion = yield from _exchange(plan, messages, params, record)
+        provider = plan.provider.prepared(messages, plan.specs, params)
+        if provider.is_live:
+            yield from _book(plan, booking, record)
+        completion = yield from _exchange(plan, provider, messages, params, record)
     except BaseException as error:
-        partial = record.fail(error, "interrupted" if _is_stop(error) else "error")
+        partial = record.fail(error, "interrupted" if _is_stop(error) else "error", booking)
         if partial:
             said.append(Message("assistant", partial))
         raise
     completion = _with_ids(completion)
     cost = plan.provider.cost_of(completion)
-    said.append(record.settle(completion, cost))
+    said.append(record.settle(completion, cost, booking))
     calls.append((record, completion, cost))
     return completion, record
+
+
+def _book(plan: TurnPlan, booking: Booking, record: CallRecord) -> Generator[Command | Batch, Any, None]:
+    """Book the call at its worst case. Raises ``BudgetExceededError``; a patient turn waits while there may be room."""
+    booking.budgets = plan.purse.applying()
+    booking.price()
+    while True:
+        try:
+            booking.take()
+            break
+        except BudgetExceededError as error:
+            if not (plan.purse.patient and error.may_fit_later):
+                raise
+        yield Pause(WAITING)
+    record.booked(booking)
 
 
 def _params(plan: TurnPlan) -> dict[str, Any]:
@@ -206,17 +240,21 @@ def _params(plan: TurnPlan) -> dict[str, Any]:
 
 
 def _exchange(
-    plan: TurnPlan, messages: list[MessageDict], params: dict[str, Any], record: CallRecord
+    plan: TurnPlan,
+    provider: ILLMProvider,
+    messages: list[MessageDict],
+    params: dict[str, Any],
+    record: CallRecord,
 ) -> Generator[Command | Batch, Any, Completion]:
     # A stream of bare strings cannot carry tool calls: such a provider is asked for whole answers when there are tools.
-    if not plan.streaming or (plan.specs and gives_only_text(plan.provider)):
-        completion: Completion = yield Complete(plan.provider, messages, plan.specs, params)
+    if not plan.streaming or (plan.specs and gives_only_text(provider)):
+        completion: Completion = yield Complete(provider, messages, plan.specs, params)
         if plan.streaming and completion.content:
             piece: Batch = [TextDelta(completion.content)]
             record.arrive(piece)
             yield piece
         return completion
-    yield OpenStream(plan.provider, messages, plan.specs, params)
+    yield OpenStream(provider, messages, plan.specs, params)
     while True:
         batch: Batch = yield NextBatch()
         last = batch[-1] if batch else None

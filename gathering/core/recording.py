@@ -10,9 +10,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from gathering.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta
+from gathering.core.booking import Booking
+from gathering.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta, UsageUpdate
 from gathering.core.interfaces import ILLMProvider, IRecorder
-from gathering.core.messages import Completion, Message, Timing, ToolCall
+from gathering.core.messages import Completion, Message, Timing, ToolCall, Usage
 from gathering.core.permissions import Decision
 from gathering.core.results import ToolResult
 from gathering.core.session import current_cell, new_id, session_id
@@ -157,8 +158,21 @@ class CallRecord:
         """The answer's text that has arrived so far."""
         return "".join(e.text for batch in self.arrived for e in batch if type(e) is TextDelta)
 
-    def settle(self, completion: Completion, cost: float | None) -> Message:
-        """Put the call as ``ok`` with its answer; the answer's message."""
+    def booked(self, booking: Booking) -> None:
+        """Put what is booked for the call before it is sent. Raises ``BudgetExceededError``.
+
+        Under a ceiling on the whole project it is in the store then, and other processes had their say.
+        """
+        if booking.amount is None:
+            return
+        self.turn.put("calls", {"call_id": self.call_id, "booked_usd": booking.amount})
+        if booking.needs_store() and self.turn.recorder is not None:
+            self.turn.recorder.flush()
+            booking.check_others(self.turn.recorder)
+
+    def settle(self, completion: Completion, cost: float | None, booking: Booking) -> Message:
+        """Put the call as ``ok`` with its answer, and settle what was booked for it; the answer's message."""
+        counted = booking.answered(completion, cost)
         message = completion.message()
         row: dict[str, Any] = {
             "provider": completion.provider or self.provider,
@@ -171,14 +185,20 @@ class CallRecord:
         }
         if completion.constrained:
             row["params"] = {**self.params, "constrained": True}
+        if booking.amount is not None and cost is None:
+            row["booked_usd"] = counted
         self._settle("ok", completion.timing, row)
         self._put_message(message, completion.usage.output_tokens)
         return message
 
-    def fail(self, error: BaseException, status: Status) -> str:
-        """Put the call as failed or interrupted, with the text that had arrived; that text."""
+    def fail(self, error: BaseException, status: Status, booking: Booking) -> str:
+        """Put the call as failed or interrupted, settled, with the text that had arrived; that text."""
         partial = self.text() or str(getattr(error, "partial", "") or "")
-        self._settle(status, None, {"error": f"{type(error).__name__}: {error}".rstrip(": ")})
+        row: dict[str, Any] = {"error": f"{type(error).__name__}: {error}".rstrip(": ")}
+        counted = booking.cut(error, partial + self._thoughts(), self._usage(), self._hidden())
+        if booking.amount is not None:
+            row["booked_usd"] = counted
+        self._settle(status, None, row)
         if partial or self._message_id:  # a row that was growing gets its last text, also when it is empty
             self._put_message(Message("assistant", partial), None)
         return partial
@@ -191,6 +211,23 @@ class CallRecord:
         row["ttft_ms"] = self.timing.ttft_ms
         row["latency_ms"] = self.timing.latency_ms
         self.turn.put("calls", row)
+
+    def _thoughts(self) -> str:
+        """What has arrived beside the text: thoughts, and arguments of tool calls."""
+        events = (event for batch in self.arrived for event in batch)
+        return "".join(
+            e.text if type(e) is ThinkingDelta else e.arguments if type(e) is ToolCallDelta else ""
+            for e in events
+        )
+
+    def _usage(self) -> Usage:
+        """What the provider has said of the tokens so far."""
+        events = (event for batch in reversed(self.arrived) for event in reversed(batch))
+        return next((e.usage for e in events if type(e) is UsageUpdate), Usage())
+
+    def _hidden(self) -> float:
+        """Seconds in which nothing was to be seen: up to the first piece, or all of them."""
+        return (time.perf_counter() if self._first is None else self._first) - self._begun
 
     def _measured(self) -> Timing:
         now = time.perf_counter()

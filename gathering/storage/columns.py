@@ -36,6 +36,7 @@ COLUMNS: Mapping[str, Mapping[str, Kind]] = {
         "source": "text",
         "cell": "integer",
         "params": "json",
+        "booked_usd": "real",
     },
     "messages": {
         "message_id": "text",

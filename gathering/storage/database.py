@@ -101,6 +101,16 @@ class Database:
         with self._explained("read"), self._reader() as connection:
             return int(connection.execute(statement).scalar_one())
 
+    def spent_beside(self, session: str) -> float:
+        """US dollars the calls of all other sessions cost, or are booked for where that is not known."""
+        from sqlalchemy import func, select
+
+        calls = table("calls").c
+        cost = func.sum(func.coalesce(calls.cost_usd, calls.booked_usd))
+        statement = select(cost).where(calls.source == "live", calls.session != session)
+        with self._explained("read"), self._reader() as connection:
+            return float(connection.execute(statement).scalar_one() or 0.0)
+
     def sessions(self) -> list[SessionRow]:
         """The processes that wrote here."""
         with self._explained("read"), self._reader() as connection:

@@ -80,7 +80,13 @@ _FIRST: Mapping[str, Mapping[str, Kind]] = {
     },
 }
 
-MIGRATIONS: list[Migration] = [Migration(1, _first_tables)]
+def _booked_dollars(connection: Connection) -> None:
+    from sqlalchemy import text
+
+    connection.execute(text("ALTER TABLE calls ADD COLUMN booked_usd FLOAT"))
+
+
+MIGRATIONS: list[Migration] = [Migration(1, _first_tables), Migration(2, _booked_dollars)]
 
 
 def _tables(columns: Mapping[str, Mapping[str, Kind]]) -> MetaData:

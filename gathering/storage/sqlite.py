@@ -100,6 +100,12 @@ class SQLiteStore(IRecorder):
         with self._lock:
             return self._opened().count(table, where or {})
 
+    def spent_beside(self, session: str) -> float:
+        """US dollars the calls of all other sessions cost, or are booked for where that is not known."""
+        self.ready()
+        with self._lock:
+            return self._opened().spent_beside(session)
+
     def close(self) -> None:
         """Write what waits, end the thread, close the file. The store opens again when it is used again."""
         self._writer.stop()

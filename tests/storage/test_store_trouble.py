@@ -110,9 +110,9 @@ def test_a_step_runs_once_and_whole(path: Path, monkeypatch: pytest.MonkeyPatch)
         connection.exec_driver_sql("CREATE TABLE half (x)")
 
     first = schema.MIGRATIONS
-    monkeypatch.setattr(schema, "MIGRATIONS", [*first, Migration(2, broken)])
+    monkeypatch.setattr(schema, "MIGRATIONS", [*first, Migration(len(first) + 1, broken)])
     assert "already exists" in trouble(path)
-    monkeypatch.setattr(schema, "MIGRATIONS", [*first, Migration(2, mended)])
+    monkeypatch.setattr(schema, "MIGRATIONS", [*first, Migration(len(first) + 1, mended)])
     for _ in range(2):
         with SQLiteStore(path) as store:
             store.ready()
