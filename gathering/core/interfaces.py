@@ -419,11 +419,5 @@ class IRecorder(ABC):
     def spent_beside(self, session: str) -> float:
         """US dollars the calls of all other sessions cost, or are booked for where that is not known."""
         live = (row for row in self.rows("calls", {"source": "live"}) if row.get("session") != session)
-        costs = (row["booked_usd"] if row["cost_usd"] is None else row["cost_usd"] for row in live)
-        return sum(cost for cost in costs if cost is not None)
-
-    def spent_beside(self, session: str) -> float:
-        """US dollars the calls of all other sessions cost, or are booked for where that is not known."""
-        live = (row for row in self.rows("calls", {"source": "live"}) if row.get("session") != session)
         costs = (row.get("booked_usd") if row["cost_usd"] is None else row["cost_usd"] for row in live)
         return float(sum(cost for cost in costs if cost is not None))
