@@ -100,7 +100,7 @@ PROVIDERS: Registry[ILLMProvider] = Registry(
         "lmstudio": "gathering.llm.hosts:HostProvider",
         "local": "gathering.llm.local:LocalProvider",
         "mistral": "gathering.llm.hosts:HostProvider",
-        "ollama": "gathering.llm.hosts:HostProvider",
+        "ollama": "gathering.llm.ollama:OllamaProvider",
         "openai": "gathering.llm.openai:OpenAIProvider",
         "openai-compatible": "gathering.llm.openai:OpenAICompatibleProvider",
         "openrouter": "gathering.llm.hosts:HostProvider",
@@ -117,6 +117,7 @@ TOOLS: Registry[ITool] = Registry(
     {
         "calculator": "gathering.tools.calculator:CalculatorTool",
         "filesystem": "gathering.tools.filesystem:FileSystemTool",
+        "http": "gathering.tools.http_get:HTTPTool",
     },
 )
 

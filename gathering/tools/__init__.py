@@ -10,6 +10,7 @@ from gathering.core.results import ToolPermission, ToolResult
 from gathering.tools.calculator import CalculatorTool
 from gathering.tools.filesystem import FileSystemTool
 from gathering.tools.function import FunctionTool, tool
+from gathering.tools.http_get import HTTPTool
 from gathering.tools.registry import ToolRegistry
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "CalculatorTool",
     "FileSystemTool",
     "FunctionTool",
+    "HTTPTool",
     "ToolPermission",
     "ToolRegistry",
     "ToolResult",
