@@ -8,6 +8,7 @@ must go back with the next turn. A stream puts its pieces together and is read h
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -122,7 +123,8 @@ def usage_of(usage: Any) -> Usage:
 
 
 def _sum(figures: Iterable[Any]) -> int | None:
-    known = [int(f) for f in figures if isinstance(f, int | float) and not isinstance(f, bool)]
+    numbers = [f for f in figures if isinstance(f, int | float) and not isinstance(f, bool)]
+    known = [int(number) for number in numbers if math.isfinite(number)]
     return sum(known) if known else None
 
 

@@ -154,7 +154,8 @@ class _Block:
         """One piece: texts grow, citations are collected, the rest is taken when it comes."""
         kind = delta.get("type")
         if kind == "citations_delta":
-            self.raw["citations"] = [*(self.raw.get("citations") or ()), delta.get("citation")]
+            before = self.raw.get("citations")
+            self.raw["citations"] = [*(before if isinstance(before, list) else ()), delta.get("citation")]
             return
         for key, value in delta.items():
             if key in ("text", "thinking", "partial_json", "content") and isinstance(value, str):
