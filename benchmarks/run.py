@@ -1,16 +1,20 @@
 """What GatheRing costs beside raw httpx, as ratios taken side by side in one run.
 
-    python benchmarks/run.py [import] [call] [stream] [fanout] [all] [--check]
+    python benchmarks/run.py [import] [call] [turn] [stream] [fanout] [agents] [all] [--check]
+    python benchmarks/run.py peers        # other libraries too, each in its own environment: see peers.py
 
 Rows of one table:
 
 - **import**: a cold process that imports ``gathering`` beside one that imports ``httpx``, each less a bare interpreter;
   and the seconds ``%load_ext gathering`` takes in a shell that holds IPython and ipywidgets already.
-- **call**: ``Agent.ask`` with the trace on, in a file, beside ``httpx.Client.post(...).json()``; and the provider alone.
+- **call**: ``Agent.ask`` with the trace on, in a file, beside ``httpx.Client.post(...).json()``; and the provider alone;
+  and the same awaited, beside ``httpx.AsyncClient``.
+- **turn**: an agent's turn with one tool call, which is two requests, beside httpx's two bare ones.
 - **stream**: ``Agent.stream`` over 2,000 chunks beside ``httpx`` with ``iter_bytes``, cut by hand and ``json.loads``;
   the same with ``async for``; and the provider alone.
-- **fanout**: 1,000 awaited ``Agent.ask_async`` (an agent for each task, all on one provider, trace on), 100 at a time,
-  at 200 ms latency: seconds of the best run, of which 2.0 are the service's.
+- **fanout**: 1,000 awaited ``Agent.ask_async`` (an agent for each task, all on one provider, trace on), 100 at a time
+  and all at once, at 200 ms latency: seconds of the best run, of which 2.0 and 0.2 are the service's.
+- **agents**: building an agent with one tool: microseconds, and KiB that Python allocates for it.
 
 How: the service (``server.py``) runs in a process of its own and sends precomputed bytes. CPU is user and system time
 of the client's process with all its threads, the trace's writer included: each sample ends with a flush. Ours and the
@@ -22,21 +26,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
+import functools
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import tracemalloc
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
+from measure import Row, cpu, process_cpu, service, show, side_by_side
 
 import gathering
 from gathering.storage import SQLiteStore
@@ -44,65 +47,14 @@ from gathering.storage import SQLiteStore
 CHUNKS, PROMPT = 2000, "What is 15% of 200?"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table. ``bound`` is None where the figure is there to explain another."""
-
-    name: str
-    raw: float
-    ours: float
-    unit: str
-    figure: float
-    bound: float | None = None
-
-    @property
-    def holds(self) -> bool:
-        return self.bound is None or self.figure <= self.bound
-
-
-@contextlib.contextmanager
-def service() -> Iterator[str]:
-    """The base URL of the fake service, in a process of its own."""
-    script = Path(__file__).with_name("server.py")
-    process = subprocess.Popen([sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
-    finally:
-        process.stdin.close()
-        process.wait(10)
-        process.stdout.close()
-
-
-def cpu() -> float:
-    """Seconds of user and system time of this process so far, with all its threads."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def side_by_side(raw: Callable[[], float], *ours: Callable[[], float], turns: int) -> list[tuple[float, ...]]:
-    """For each of ours: the raw median, its own median and the median of the ratios."""
-    for function in (raw, *ours):
-        function()
-    samples = [[function() for function in (raw, *ours)] for _ in range(turns)]
-    base = [sample[0] for sample in samples]
-    result = []
-    for n in range(1, len(ours) + 1):
-        own = [sample[n] for sample in samples]
-        ratios = [o / b for o, b in zip(own, base, strict=True)]
-        result.append((statistics.median(base), statistics.median(own), statistics.median(ratios)))
-    return result
-
-
 # -- import ------------------------------------------------------------------------------------------------------
 
 
 def imports() -> list[Row]:
     """Cold processes, and the extension in a warm shell."""
-    bare = statistics.median(_process_cpu("pass") for _ in range(9))
+    bare = statistics.median(process_cpu("pass") for _ in range(9))
     ((raw, own, _),) = side_by_side(
-        lambda: _process_cpu("import httpx") - bare, lambda: _process_cpu("import gathering") - bare, turns=9
+        lambda: process_cpu("import httpx") - bare, lambda: process_cpu("import gathering") - bare, turns=9
     )
     floor, extension = (
         statistics.median(times) for times in zip(*(_load_ext() for _ in range(5)), strict=True)
@@ -111,13 +63,6 @@ def imports() -> list[Row]:
         Row("import gathering / import httpx", raw * 1e3, own * 1e3, "ms", own / raw, 2.0),
         Row("%load_ext gathering, seconds", floor * 1e3, extension * 1e3, "ms", extension, 0.3),
     ]
-
-
-def _process_cpu(code: str) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", code], check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _load_ext() -> tuple[float, float]:
@@ -145,6 +90,12 @@ def _load_ext() -> tuple[float, float]:
 # -- calls and streams -------------------------------------------------------------------------------------------
 
 
+@gathering.tool
+def add(a: int, b: int) -> int:
+    """The sum of two numbers."""
+    return a + b
+
+
 class Bench:
     """Ours and the raw client against one service."""
 
@@ -152,7 +103,9 @@ class Bench:
         self.url, self.store = f"{url}/chat/completions", store
         self.provider = gathering.provider("openai:text", base_url=url, api_key="a-key")
         self.slow = gathering.provider("openai:slow", base_url=url, api_key="a-key")
+        tools = gathering.provider("openai:tool", base_url=url, api_key="a-key")
         self.agent = gathering.Agent("ada", llm_provider=self.provider, store=store)
+        self.able = gathering.Agent("ada", llm_provider=tools, store=store, tools=[add])
         self.messages = [{"role": "user", "content": PROMPT}]
         self.body = {"model": "text", "messages": self.messages}
         self.headers = {"authorization": "Bearer a-key"}
@@ -178,6 +131,24 @@ class Bench:
         self.agent.memory.clear()
         assert self.agent.ask(PROMPT).text
 
+    async def ask_async(self) -> None:
+        self.agent.memory.clear()
+        assert (await self.agent.ask_async(PROMPT)).text
+
+    def turn(self) -> None:
+        self.able.memory.clear()
+        assert [call.name for call in self.able.ask(PROMPT).tool_calls] == ["add"]
+
+    async def turn_async(self) -> None:
+        self.able.memory.clear()
+        assert [call.name for call in (await self.able.ask_async(PROMPT)).tool_calls] == ["add"]
+
+    def raw_call(self) -> None:
+        assert self.client.post(self.url, json=self.body).json()["choices"]
+
+    async def raw_call_async(self, client: httpx.AsyncClient) -> None:
+        assert (await client.post(self.url, json=self.body)).json()["choices"]
+
     def stream(self) -> None:
         self.agent.memory.clear()
         _check(sum(1 for _ in self.agent.stream(PROMPT)))
@@ -198,15 +169,47 @@ def calls(bench: Bench) -> list[Row]:
         return lambda: bench.sample(function, 100, 1)
 
     agent, provider = side_by_side(
-        sample(lambda: bench.client.post(bench.url, json=bench.body).json()),
+        sample(bench.raw_call),
         sample(bench.ask),
         sample(lambda: bench.provider.complete(bench.messages)),
         turns=21,
     )
+    (awaited,) = _awaited(bench, bench.ask_async, times=100)
     return [
-        _row("Agent.ask, trace on", agent, "us", 2.0),
+        _row("Agent.ask, trace on", agent, "us", 1.0),
         _row("  its provider.complete", provider, "us"),
+        _row("Agent.ask_async, trace on", awaited, "us", 0.6),
     ]
+
+
+def turns(bench: Bench) -> list[Row]:
+    """Two requests with a tool between them, beside two bare requests."""
+    (turn,) = side_by_side(
+        lambda: 2 * bench.sample(bench.raw_call, 100, 1),
+        lambda: bench.sample(bench.turn, 50, 1),
+        turns=21,
+    )
+    (awaited,) = _awaited(bench, bench.turn_async, times=50, requests=2)
+    return [
+        _row("Agent.ask with one tool, trace on", turn, "us", 1.0),
+        _row("Agent.ask_async with one tool, trace on", awaited, "us", 1.0),
+    ]
+
+
+def _awaited(
+    bench: Bench, ours: Callable[[], Awaitable[object]], *, times: int, requests: int = 1
+) -> list[tuple[float, ...]]:
+    """Ours beside as many bare requests of an async client, on one loop."""
+    with asyncio.Runner() as runner:
+        client = httpx.AsyncClient(headers=bench.headers)
+        raw = functools.partial(bench.raw_call_async, client)
+        figures = side_by_side(
+            lambda: requests * runner.run(bench.sample_async(raw, 100, 1)),
+            lambda: runner.run(bench.sample_async(ours, times, 1)),
+            turns=21,
+        )
+        runner.run(client.aclose())
+    return figures
 
 
 def streams(bench: Bench) -> list[Row]:
@@ -224,9 +227,9 @@ def streams(bench: Bench) -> list[Row]:
     with asyncio.Runner() as runner:
         (awaited,) = side_by_side(*_async_streams(bench, runner), turns=15)
     return [
-        _row("Agent.stream, a chunk", agent, "us", 1.5),
+        _row("Agent.stream, a chunk", agent, "us", 0.8),
         _row("  its provider.stream", provider, "us"),
-        _row("Agent.stream with async for, a chunk", awaited, "us", 1.5),
+        _row("Agent.stream with async for, a chunk", awaited, "us", 0.5),
     ]
 
 
@@ -255,18 +258,20 @@ def _async_streams(bench: Bench, runner: asyncio.Runner) -> tuple[Callable[[], f
 
 
 def fanout(bench: Bench) -> list[Row]:
-    """1,000 answers of 200 ms, 100 at a time; the best of five runs, since all that others do only adds to it."""
-    with asyncio.Runner() as runner:
-        walls = [runner.run(_fan_out(bench)) for _ in range(6)][1:]
-    wall, used = min(walls)
-    return [
-        Row("1,000 Agent.ask_async, 100 at a time, seconds", 2000, wall * 1e3, "ms", wall, 2.3),
-        Row("  its CPU, seconds", 0, used * 1e3, "ms", used),
-    ]
+    """1,000 answers of 200 ms; the best of five runs, since all that others do only adds to it."""
+    rows = []
+    for at_once, bound in ((100, 2.1), (1000, 0.6)):
+        with asyncio.Runner() as runner:
+            wall, used = min([runner.run(_fan_out(bench, at_once)) for _ in range(6)][1:])
+        ideal = 0.2 * 1000 / at_once
+        name = f"1,000 Agent.ask_async, {at_once:,} at a time, s"
+        rows.append(Row(name, ideal * 1e3, wall * 1e3, "ms", wall, bound))
+        rows.append(Row("  its CPU, s", 0, used * 1e3, "ms", used))
+    return rows
 
 
-async def _fan_out(bench: Bench) -> tuple[float, float]:
-    room = asyncio.Semaphore(100)
+async def _fan_out(bench: Bench, at_once: int) -> tuple[float, float]:
+    room = asyncio.Semaphore(at_once)
 
     async def one(n: int) -> None:
         async with room:
@@ -276,6 +281,33 @@ async def _fan_out(bench: Bench) -> tuple[float, float]:
     begun, used = time.perf_counter(), cpu()
     await asyncio.gather(*(one(n) for n in range(1000)))
     return time.perf_counter() - begun, cpu() - used
+
+
+def agents(bench: Bench) -> list[Row]:
+    """Building an agent with one tool, whose schema is made already."""
+    number = 2000
+
+    def build() -> list[gathering.Agent]:
+        return [
+            gathering.Agent(f"agent {n}", llm_provider=bench.provider, store=bench.store, tools=[add])
+            for n in range(number)
+        ]
+
+    def seconds() -> float:
+        begun = time.process_time()
+        build()
+        return (time.process_time() - begun) / number
+
+    seconds()
+    each = statistics.median(seconds() for _ in range(9))
+    tracemalloc.start()
+    kept = build()
+    memory = tracemalloc.get_traced_memory()[0] / len(kept) / 1024
+    tracemalloc.stop()
+    return [
+        Row("Agent(...) with one tool, us", 0, each * 1e6, "us", each * 1e6, 50),
+        Row("  its memory, KiB", 0, memory, "Ki", memory, 4),
+    ]
 
 
 def _cut(data: bytes) -> tuple[int, bytes]:
@@ -300,33 +332,34 @@ def _row(name: str, figures: tuple[float, ...], unit: str, bound: float | None =
     return Row(name, raw * 1e6, own * 1e6, unit, ratio, bound)
 
 
-# -- the table ---------------------------------------------------------------------------------------------------
+# -- the command -------------------------------------------------------------------------------------------------
 
 
-def show(rows: list[Row]) -> None:
-    """Print the rows."""
-    print(f"{'':<48}{'raw':>12}{'ours':>12}{'figure':>9}{'bound':>8}")
-    for row in rows:
-        bound = "" if row.bound is None else f"{row.bound:.1f}{'' if row.holds else '  BROKEN'}"
-        print(
-            f"{row.name:<48}{row.raw:>9.1f} {row.unit}{row.ours:>9.1f} {row.unit}{row.figure:>9.2f}{bound:>8}"
-        )
+PARTS: dict[str, Callable[[Bench], list[Row]]] = {
+    "call": calls,
+    "turn": turns,
+    "stream": streams,
+    "fanout": fanout,
+    "agents": agents,
+}
 
 
 def main() -> int:
     """Run what is asked for; the exit code for ``--check``."""
     parser = argparse.ArgumentParser(description="GatheRing beside raw httpx, as ratios.")
-    parser.add_argument(
-        "what", nargs="*", choices=["import", "call", "stream", "fanout", "all"], default="all"
-    )
+    parser.add_argument("what", nargs="*", choices=["import", *PARTS, "all", "peers"], default="all")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a bound is broken")
     chosen = parser.parse_args()
-    what = {"import", "call", "stream", "fanout"} if "all" in chosen.what else set(chosen.what)
+    if "peers" in chosen.what:
+        import peers
+
+        return peers.main()
+    what = {"import", *PARTS} if "all" in chosen.what else set(chosen.what)
     rows = imports() if "import" in what else []
     with service() as url, tempfile.TemporaryDirectory() as folder:
         store = SQLiteStore(os.path.join(folder, "trace.sqlite"))  # noqa: PTH118 - a text, as users give it
         bench = Bench(url, store)
-        for name, part in (("call", calls), ("stream", streams), ("fanout", fanout)):
+        for name, part in PARTS.items():
             rows += part(bench) if name in what else []
         store.close()
     show(rows)

@@ -1,8 +1,9 @@
 """A fake chat-completions service on the loopback, for the benchmarks: precomputed bytes, next to no work per request.
 
 Runs in a process of its own (``python benchmarks/server.py``), prints its port and serves until its standard input
-closes. The model's name says what comes back: ``text`` a short answer, ``slow`` the same after 200 ms, and a request
-with ``"stream": true`` a stream of 2,000 chunks. Owns no measurement.
+closes. The model's name says what comes back: ``text`` a short answer, ``slow`` the same after 200 ms, ``tool`` a
+call of the tool ``add`` until a result was sent; and a request with ``"stream": true`` a stream of 2,000 chunks. Owns
+no measurement.
 """
 
 from __future__ import annotations
@@ -26,15 +27,18 @@ _USAGE = {
 }
 
 
-def _answer() -> bytes:
-    message = {"role": "assistant", "content": "Fifteen percent of two hundred is thirty.", "refusal": None}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+def _answer(finish: str = "stop", **message: object) -> bytes:
+    message = {"role": "assistant", "refusal": None, **message}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
     body = json.dumps({**_HEAD, "object": "chat.completion", "choices": [choice], "usage": _USAGE}).encode()
     head = (
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: req_1\r\n"
         f"content-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+_CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 15, "b": 15}'}}
 
 
 def _chunk(delta: dict[str, str], finish: str | None = None) -> dict[str, object]:
@@ -52,7 +56,9 @@ def _stream() -> bytes:
     return head + b"".join(b"%x\r\n%s\r\n" % (len(e), e) for e in events) + b"0\r\n\r\n"
 
 
-ANSWER, STREAM = _answer(), _stream()
+ANSWER = _answer(content="Fifteen percent of two hundred is thirty.")
+TOOL_CALL = _answer("tool_calls", content=None, tool_calls=[_CALL])
+STREAM = _stream()
 
 
 class Connection(asyncio.Protocol):
@@ -81,6 +87,8 @@ class Connection(asyncio.Protocol):
             self.transport.write(STREAM)
         elif b'"model":"slow"' in compact:
             asyncio.get_running_loop().call_later(LATENCY, self.transport.write, ANSWER)
+        elif b'"model":"tool"' in compact and b'"role":"tool"' not in compact:
+            self.transport.write(TOOL_CALL)
         else:
             self.transport.write(ANSWER)
 
