@@ -67,7 +67,7 @@ def encode_json(value: Any) -> str | None:
     """The value as JSON text; what JSON has no form for is stored as its text."""
     if value is None:
         return None
-    if type(value) in (list, dict) and not value:  # most parts and params: an encoder costs more than their row
+    if type(value) in (list, dict) and not value:  # most parts and params are empty
         return "[]" if type(value) is list else "{}"
     try:
         text = _ENCODER.encode(value)
