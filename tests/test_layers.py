@@ -35,11 +35,15 @@ ONLY_IN = {
     "traitlets": {"notebook"},
     "tornado": {"web"},
     "jupyter_server": {"web"},
-    "sqlalchemy": {"storage"},
-    "sqlite3": {"storage"},
+    "sqlalchemy": {"storage", "tools"},  # in tools: the modules about databases
+    "sqlite3": {"storage", "tools"},
+    "psycopg": {"storage", "tools"},
+    "sqlglot": {"tools"},
+    "mcp": {"tools"},
     "httpx": {"llm", "tools"},
     "httptools": {"llm"},
     "xllamacpp": {"llm"},
+    "opentelemetry": {"storage"},
     "onnxruntime": {"llm"},
     "tokenizers": {"llm"},
     "genai_prices": {"llm"},
@@ -65,6 +69,10 @@ LAZY = {
     "numpy",
     "genai_prices",
     "keyring",
+    "opentelemetry",
+    "mcp",
+    "psycopg",
+    "sqlglot",
 }
 NOT_LOADED = (
     "pandas",
@@ -77,6 +85,7 @@ NOT_LOADED = (
     "yaml",
     "pydantic",
     "genai_prices",
+    "opentelemetry",
 )
 MODULE_LINES, FUNCTION_LINES = 600, 60
 

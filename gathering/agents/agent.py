@@ -44,6 +44,7 @@ from gathering.core.tooling import tool_spec
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gathering.agents.conversation import Conversation
     from gathering.storage import Trace
 
 __all__ = ["Agent"]
@@ -208,6 +209,13 @@ class Agent(IAgent):
         """Two agents' turns side by side: ``turn, same, question, answer, other_question, other_answer``."""
         return difference(self.turns, other.turns)
 
+    def collaborate_with(self, others: Sequence[IAgent], task: str, **options: Any) -> Conversation:
+        """What this agent and others say about a task, talked to its end; ``options`` are those of ``Conversation``."""
+        from gathering.agents.conversation import Conversation
+
+        options.setdefault("max_turns", 2 * (len(others) + 1))
+        return Conversation([self, *others], **options).run(task)
+
     def _with(self, turns: Turns, **parts: Any) -> Agent:
         own = {
             "llm_provider": self.llm_provider,
@@ -252,12 +260,14 @@ class Agent(IAgent):
                 await batches.aclose()
 
     def _flow(self, question: _Question) -> Flow:
+        from gathering.storage.telemetry import observed
+
         message = self._message(question)
         form = None if question.output is None else Output(question.output)
         recorder = self._recorder()
         recorder.ready()
         params = {**self.params, **question.params}
-        record = TurnRecord(self.name, self.conversation, recorder)
+        record = TurnRecord(self.name, self.conversation, observed(recorder))
         return turn(
             TurnPlan(
                 provider=wrapped(self.llm_provider),

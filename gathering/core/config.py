@@ -91,6 +91,12 @@ SETTINGS: Mapping[str, Setting] = {
             "tape_mode", "auto, record, replay or live", "auto", _one_of("auto", "record", "replay", "live")
         ),
         Setting("prices", "a TOML file with prices of your own, for a million tokens", None, _text),
+        Setting(
+            "telemetry",
+            "OpenTelemetry: auto (where an exporter is set up), off, or content (with what was said)",
+            "auto",
+            _one_of("auto", "off", "content"),
+        ),
         Setting("cache", "answer equal requests from the response cache", False, _switch),
         Setting(
             "unattended",

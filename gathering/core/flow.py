@@ -139,10 +139,12 @@ def turn(plan: TurnPlan) -> Flow:
             plan.record.message(plan.message)
         completion = yield from _rounds(plan, said, calls)
         output, repaired = yield from _output(plan, said, calls)
-    except BaseException:
+    except BaseException as error:
         _keep_what_is_whole(plan, said)
+        plan.record.end(error)
         raise
     plan.remember(said)
+    plan.record.end()
     reply = _reply(plan, said, calls, time.perf_counter() - begun)
     if plan.output is not None:
         completion = calls[-1][1]

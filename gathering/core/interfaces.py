@@ -416,6 +416,9 @@ class IRecorder(ABC):
     def rows(self, table: str, where: Mapping[str, Any] | None = None) -> Iterable[dict[str, Any]]:
         """The rows of a table with these values, oldest first."""
 
+    def turn_over(self, error: BaseException | None = None) -> None:
+        """Told when a turn has put its last row, with what ended it if it failed. By default nothing happens."""
+
     def spent_beside(self, session: str) -> float:
         """US dollars the calls of all other sessions cost, or are booked for where that is not known."""
         live = (row for row in self.rows("calls", {"source": "live"}) if row.get("session") != session)

@@ -97,6 +97,11 @@ class TurnRecord:
             },
         )
 
+    def end(self, error: BaseException | None = None) -> None:
+        """Say that the turn is over, and with which error if it failed."""
+        if self.recorder is not None:
+            self.recorder.turn_over(error)
+
     def put(self, table: str, row: dict[str, Any]) -> None:
         """Put a row with this turn's session, conversation and agent."""
         if self.recorder is not None:
