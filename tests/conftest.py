@@ -6,6 +6,7 @@ import os
 import sys
 
 import pytest
+from postgres import postgres  # noqa: F401 - a fixture for every room
 
 from gathering.core import config, session
 

@@ -116,8 +116,10 @@ TOOLS: Registry[ITool] = Registry(
     "gathering.tools",
     {
         "calculator": "gathering.tools.calculator:CalculatorTool",
+        "database": "gathering.tools.database:DatabaseTool",
         "filesystem": "gathering.tools.filesystem:FileSystemTool",
         "http": "gathering.tools.http_get:HTTPTool",
+        "python": "gathering.tools.python:PythonTool",
     },
 )
 

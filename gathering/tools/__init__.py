@@ -8,17 +8,21 @@ from __future__ import annotations
 from gathering.core.registry import TOOLS
 from gathering.core.results import ToolPermission, ToolResult
 from gathering.tools.calculator import CalculatorTool
+from gathering.tools.database import DatabaseTool
 from gathering.tools.filesystem import FileSystemTool
 from gathering.tools.function import FunctionTool, tool
 from gathering.tools.http_get import HTTPTool
+from gathering.tools.python import PythonTool
 from gathering.tools.registry import ToolRegistry
 
 __all__ = [
     "TOOLS",
     "CalculatorTool",
+    "DatabaseTool",
     "FileSystemTool",
     "FunctionTool",
     "HTTPTool",
+    "PythonTool",
     "ToolPermission",
     "ToolRegistry",
     "ToolResult",

@@ -80,7 +80,7 @@ def custom(service: str) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The guide's tool, registered; the connection string of a small database behind ``psycopg2``'s door."""
     path = tmp_path / "shop.db"
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
@@ -90,9 +90,8 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     driver = types.ModuleType("psycopg2")
     driver.connect = lambda where: Connection(where)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "psycopg2", driver)
-    TOOLS["database"] = printed("database_tool.txt")["DatabaseTool"]
-    yield str(path)
-    del TOOLS["database"]
+    monkeypatch.setitem(TOOLS, "database", printed("database_tool.txt")["DatabaseTool"])
+    return str(path)
 
 
 class Connection:
