@@ -36,6 +36,7 @@ _LEFT_AND_RESET = (
     ("ratelimit-remaining", "ratelimit-reset"),
     ("ratelimitbysize-remaining", "ratelimitbysize-reset"),
 )
+_LEFT = frozenset(left for left, _ in _LEFT_AND_RESET)
 #: A figure above this is a point in time (seconds since 1970), above the next one in milliseconds.
 _EPOCH, _EPOCH_MS = 1e9, 1e12
 
@@ -72,7 +73,8 @@ def wait_in_headers(headers: Mapping[str, str], now: Callable[[], float] = time.
 
 def exhausted_for(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
     """Seconds until what the headers call used up is there again, the longest of them; None if nothing is used up."""
-    return max(_resets(headers, now), default=None)
+    # Of most services nothing is said, and every answer is asked.
+    return None if _LEFT.isdisjoint(headers) else max(_resets(headers, now), default=None)
 
 
 def _resets(headers: Mapping[str, str], now: Callable[[], float]) -> Iterator[float]:
