@@ -8,18 +8,19 @@ import sys
 import pytest
 from postgres import postgres  # noqa: F401 - a fixture for every room
 
-from gathering.core import config, session
+from gathering.core import budget, config, session
 
 os.environ["GATHERING_STORE"] = ":memory:"
 
 
 @pytest.fixture(autouse=True)
 def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting, wrapper or key of one test reaches the next."""
+    """No setting, wrapper, budget or key of one test reaches the next."""
     for name in list(os.environ):
         if name.endswith("_API_KEY") or (name.startswith("GATHERING_") and name in _SETTINGS):
             monkeypatch.delenv(name)
     config.reset()
+    budget.budget_off()
     session.forbid_live_calls(None)
     for name in ("limits", "circuit"):  # what is known of services is the process's
         if f"gathering.llm.{name}" in sys.modules:

@@ -19,6 +19,7 @@ from gathering.compare.plan import CasesLike, Plan, Trial, make_cases
 from gathering.compare.result import FIGURES, OWN, Comparison, Outcome
 from gathering.compare.scoring import ScorerLike, make_scorers
 from gathering.compare.subjects import SubjectLike, labelled
+from gathering.core.budget import Budget, Purse
 from gathering.core.errors import (
     BudgetExceededError,
     ConfigurationError,
@@ -36,7 +37,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 _Hear: TypeAlias = Callable[[Outcome], None]
 
 #: Failures that are not the case's: every other call would meet them, and some must not be shown as a result.
-_ENDS_THE_RUN = (TapeError, LiveCallError, StoreError, BudgetExceededError)
+_ENDS_THE_RUN = (TapeError, LiveCallError, StoreError)
 #: A wait without an end cannot be interrupted on every system (seconds).
 _WAKING = 0.1
 
@@ -58,6 +59,7 @@ def compare(
     scorers: Iterable[ScorerLike] | Mapping[str, ScorerLike] | ScorerLike = (),
     concurrency: int = 16,
     params: Mapping[str, Any] | None = None,
+    budget: float | None = None,
     progress: Progress | None = None,
     store: IRecorder | None = None,
 ) -> Comparison:
@@ -66,11 +68,12 @@ def compare(
     ``cases`` is a text, a list of texts or dicts, or a DataFrame; ``prompt`` is filled from each, as in
     ``"Classify: {{ text }}"``. ``models`` are ``"provider:model"``, providers or agents; each case is put to an
     agent as it is now. ``scorers`` are functions of ``(text)`` or ``(reply, case)``. ``concurrency`` calls run at
-    once, with these ``params``. ``progress(done, total)`` is called on this thread.
+    once, with these ``params``. ``budget`` is the most it may cost, in US dollars. ``progress(done, total)`` is called
+    on this thread.
 
-    An answer that fails is a row that says why. Stop raises ``KeyboardInterrupt`` at once; what had been answered
+    An answer that fails is a row that says why, also one that a budget has no room for. Stop raises ``KeyboardInterrupt`` at once; what had been answered
     is in ``gathering.compare.last()``. Raises ``ConfigurationError`` for what cannot be asked at all, before
-    anything is sent, and what a tape, the budget or the trace forbids.
+    anything is sent, and what a tape or the trace forbids.
 
     >>> from gathering.testing import ScriptedProvider
     >>> result = compare(["Say hi."], [ScriptedProvider(["Hi!"], "a"), ScriptedProvider(["Hello!"], "b")])
@@ -86,6 +89,7 @@ def compare(
         scorers=scorers,
         concurrency=concurrency,
         params=params,
+        budget=budget,
         progress=progress,
         store=store,
     )
@@ -93,7 +97,7 @@ def compare(
         run.tell()
         _beside(run)
     finally:
-        run.comparison.end()
+        run.end()
     return run.comparison
 
 
@@ -107,9 +111,9 @@ async def compare_async(
         run.tell()
         await run.ask_all(run.hear)
     except BaseException:
-        run.comparison.end()
+        run.end()
         raise
-    await asyncio.to_thread(run.comparison.end)
+    await asyncio.to_thread(run.end)
     return run.comparison
 
 
@@ -122,6 +126,8 @@ class _Run:
     concurrency: int
     params: Mapping[str, Any] = field(default_factory=dict)
     progress: Progress | None = None
+    purse: Purse = Purse(patient=True)  # noqa: RUF009 - a frozen value
+    refused: list[BudgetExceededError] = field(default_factory=list)
 
     async def ask_all(self, hear: _Hear) -> None:
         """Put every trial to its subject, so many at once; ``hear`` gets each outcome as it comes."""
@@ -158,12 +164,16 @@ class _Run:
 
     async def _ask(self, trial: Trial, hear: _Hear) -> None:
         agent = self.subjects[trial.subject].fork()
+        agent.purse = self.purse
         outcome = functools.partial(Outcome, trial, agent.trace.store, agent.conversation)
         try:
             reply = await agent.ask_async(trial.case.prompt, **self.params)
         except _ENDS_THE_RUN as error:
             hear(outcome(error=error, status="error"))
             raise
+        except BudgetExceededError as error:  # another model may be cheaper, or free
+            self.refused.append(error)
+            hear(outcome(error=error, status="error"))
         except Exception as error:  # noqa: BLE001 - whatever one answer fails with is its row, and stops no other
             hear(outcome(error=error, status="error"))
         except BaseException:
@@ -176,6 +186,14 @@ class _Run:
         """Write an outcome down and say how far it is."""
         self.comparison.settle(outcome)
         self.tell()
+
+    def end(self) -> None:
+        """Close the comparison, with a note on what the budget had no room for."""
+        if self.refused:
+            self.comparison.notes.append(
+                f"{len(self.refused)} of {self.comparison.total} answers were not asked for: {self.refused[0]}"
+            )
+        self.comparison.end()
 
     def tell(self) -> None:
         """Say how far it is."""
@@ -193,6 +211,7 @@ def _prepared(
     scorers: Iterable[ScorerLike] | Mapping[str, ScorerLike] | ScorerLike = (),
     concurrency: int = 16,
     params: Mapping[str, Any] | None = None,
+    budget: float | None = None,
     progress: Progress | None = None,
     store: IRecorder | None = None,
 ) -> _Run:
@@ -201,11 +220,12 @@ def _prepared(
         raise ConfigurationError(
             f"concurrency = {concurrency!r} is not usable: give a whole number of 1 or more"
         )
+    purse = Purse(() if budget is None else (Budget(budget),), patient=True)
     made = make_cases(cases, prompt)
     made_scorers = make_scorers(scorers, (*OWN, *FIGURES))
     subjects = labelled(models, agents, store)
     _last = Comparison(Plan(made, tuple(subjects), repeats), made_scorers)
-    return _Run(_last, subjects, concurrency, dict(params or {}), progress)
+    return _Run(_last, subjects, concurrency, dict(params or {}), progress, purse)
 
 
 def _beside(run: _Run) -> None:

@@ -97,10 +97,11 @@ def session_spent() -> float:
     return _session.spent
 
 
-def set_asker(asker: Callable[[str], bool] | None) -> None:
-    """Say how a person is asked about a call of unknown price: a function of one line that gives yes or no."""
+def set_asker(asker: Callable[[str], bool] | None) -> Callable[[str], bool] | None:
+    """Say how a person is asked about a call of unknown price, by one line that wants yes or no; who was asked before."""
     global _asker
-    _asker = asker
+    before, _asker = _asker, asker
+    return before
 
 
 def dollars(amount: float) -> str:

@@ -24,7 +24,8 @@ def preformatted(text: str) -> dict[str, str]:
 
 
 def status_note() -> Note:
-    """What is here: the default model, the providers, the tape and where the trace is. Asks no network."""
+    """What is here: the default model, the providers, the tape, the money and where the trace is. Asks no network."""
+    from gathering.notebook.budgeting import money_line
     from gathering.notebook.catalog import reachable
     from gathering.testing import current_tape
 
@@ -33,6 +34,7 @@ def status_note() -> Note:
     rows += [(f"provider {name}", reachable(name)) for name in PROVIDERS]
     rows += [
         ("tape", repr(current_tape() or "none").strip("'")),
+        ("budget", money_line()),
         ("trace", _trace_place()),
         ("help", "%gathering help"),
     ]

@@ -203,8 +203,9 @@ def _compare(context: Context) -> Any:
         for name in context.request.names
     ]
     prompts = [p.strip() for p in _PARTED.split(context.prompt()) if p.strip()]
-    repeats = context.request.options.get("repeats", 1)
-    return run_comparison(context.screen, prompts, subjects, repeats, context.keep)
+    options = {"repeats": 1, **context.request.options}
+    wanted: dict[str, Any] = {name: options[name] for name in ("repeats", "budget") if name in options}
+    return run_comparison(context.screen, prompts, subjects, wanted, context.keep)
 
 
 def _memory(context: Context) -> pd.DataFrame:
@@ -273,6 +274,13 @@ def _tape(context: Context) -> Any:
     return there or Note(bundle("tape: none"))
 
 
+def _budget(context: Context) -> Any:
+    from gathering.notebook.budgeting import set_budget
+
+    options = context.request.options
+    return set_budget(context.name, options.get("scope"), options.get("on_unknown"))
+
+
 def _config(context: Context) -> Any:
     names = context.request.names
     if len(names) == 2:
@@ -305,6 +313,7 @@ COMMANDS: Mapping[str, Callable[[Context], Any]] = {
     "permissions": _permissions,
     "explain": _explain,
     "tape": _tape,
+    "budget": _budget,
     "config": _config,
     "help": _help,
 }

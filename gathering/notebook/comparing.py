@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gathering.core.display import bundle
@@ -15,7 +15,11 @@ __all__ = ["run_comparison"]
 
 
 def run_comparison(
-    screen: Screen, prompts: Sequence[str], subjects: Iterable[Any], repeats: int, keep: Callable[[Any], None]
+    screen: Screen,
+    prompts: Sequence[str],
+    subjects: Iterable[Any],
+    options: Mapping[str, Any],
+    keep: Callable[[Any], None],
 ) -> Comparison:
     """The comparison. One that is stopped is shown as far as it came, given to ``keep``, and Stop is raised again."""
     from gathering.compare import compare, last
@@ -23,7 +27,7 @@ def run_comparison(
     progress = _Progress(screen) if screen.way == "live" else None
     before = last()
     try:
-        return compare(prompts, list(subjects), repeats=repeats, progress=progress)
+        return compare(prompts, list(subjects), progress=progress, **options)
     except KeyboardInterrupt:
         partial = last()
         if partial is not None and partial is not before:

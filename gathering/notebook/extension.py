@@ -13,12 +13,13 @@ from typing import Any
 
 from IPython.core.magic import no_var_expand
 
-from gathering.core import config
+from gathering.core import budget, config
 from gathering.core.errors import GatheringError
 from gathering.core.messages import Reply
 from gathering.core.permissions import set_asker
 from gathering.core.session import set_cell_source
 from gathering.notebook.approval import Approval
+from gathering.notebook.budgeting import PriceQuestion
 from gathering.notebook.complete import matcher_for
 from gathering.notebook.help import overview
 from gathering.notebook.magics import Magic
@@ -98,9 +99,11 @@ class Extension:
         self._undo.append(_forget_settings)
 
     def _install_asker(self) -> None:
-        """A tool call that needs a person's word is asked about here."""
+        """A tool call that needs a person's word is asked about here, and a call whose price nobody knows."""
         before = set_asker(Approval(lambda: Screen(self.shell)))
         self._undo.append(lambda: set_asker(before))
+        about_prices = budget.set_asker(PriceQuestion(lambda: Screen(self.shell)))
+        self._undo.append(lambda: budget.set_asker(about_prices))
 
 
 def cell_without_body(lines: list[str]) -> list[str]:

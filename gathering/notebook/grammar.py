@@ -82,13 +82,21 @@ def _variable(text: str) -> str:
     return text
 
 
-def _mode(text: str) -> str:
-    if text not in TAPE_MODES:
-        raise ValueError(" or ".join(TAPE_MODES))
-    return text
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(" or ".join(words))
+        return text
+
+    return read
 
 
+#: Strategies that need nothing but their name, and the rules of a vote (``gathering.agents``).
+STRATEGIES = ("round_robin", "everyone", "mention", "moderator", "bidding")
+RULES = ("majority", "borda", "approval", "unanimity", "judge")
 TAPE_MODES = ("auto", "record", "replay", "live")
+SCOPES = ("session", "project")
+ON_UNKNOWN = ("refuse", "allow", "ask")
 
 #: Options of every subcommand.
 COMMON = (
@@ -134,8 +142,31 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
             ("MODEL",),
             tail="many",
             body="the prompt; several are parted by a line ---",
-            options=(Option("--repeats", "ask each of them this often", _count, "COUNT"),),
+            options=(
+                Option("--repeats", "ask each of them this often", _count, "COUNT"),
+                Option("--budget", "the most it may cost, in US dollars", _number, "DOLLARS"),
+            ),
             example="compare local openai:gpt-5-mini --repeats 3 -o result",
+        ),
+        Subcommand(
+            "converse",
+            "let agents talk with each other; the text is what they talk about",
+            ("NAME",),
+            tail="many",
+            body="what they talk about",
+            options=(
+                Option("--turns", "end after this many turns", _count, "COUNT"),
+                Option("--strategy", "who speaks next", str, "NAME", choices=STRATEGIES),
+                Option(
+                    "--vote",
+                    "let them decide among their last words by this rule",
+                    str,
+                    "RULE",
+                    choices=RULES,
+                ),
+                Option("--seed", "the seed of whatever is left to chance", int, "NUMBER"),
+            ),
+            example="converse ada bob --turns 6 --strategy mention -o talk",
         ),
         Subcommand("memory", "what an agent remembers, as a DataFrame", ("NAME",)),
         Subcommand("tools", "the tools there are, or those of an agent, as a DataFrame", may=("NAME",)),
@@ -155,8 +186,38 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
             "tape",
             "replay recorded exchanges with models; 'off' takes the tape out",
             may=("FILE",),
-            options=(Option("--mode", "auto: replay what is recorded", _mode, "MODE", choices=TAPE_MODES),),
+            options=(
+                Option(
+                    "--mode",
+                    "auto: replay what is recorded",
+                    _one_of(*TAPE_MODES),
+                    "MODE",
+                    choices=TAPE_MODES,
+                ),
+            ),
             example="tape tapes/quickstart.jsonl",
+        ),
+        Subcommand(
+            "budget",
+            "a ceiling on what calls may cost; without an amount, how far it is used; 'off' takes it away",
+            may=("DOLLARS",),
+            options=(
+                Option(
+                    "--scope",
+                    "what counts: this session, or all of the project",
+                    _one_of(*SCOPES),
+                    "SCOPE",
+                    choices=SCOPES,
+                ),
+                Option(
+                    "--on-unknown",
+                    "what to do where a price is not known (ask)",
+                    _one_of(*ON_UNKNOWN),
+                    "WHAT",
+                    choices=ON_UNKNOWN,
+                ),
+            ),
+            example="budget 1.00",
         ),
         Subcommand(
             "config", "all settings and where each comes from; NAME VALUE sets one", may=("NAME", "VALUE")
