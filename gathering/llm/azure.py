@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 from gathering.core.errors import ConfigurationError
+from gathering.llm.embeddings import form_of
 from gathering.llm.http import HTTPProvider
 from gathering.llm.keys import Secret
 from gathering.llm.openai import OPENAI_STYLE, context_of, dialect_of
@@ -53,6 +54,7 @@ class AzureProvider(HTTPProvider):
 
     base_url_variable: ClassVar[str] = "AZURE_OPENAI_ENDPOINT"
     key_variable: ClassVar[str] = "AZURE_OPENAI_API_KEY"
+    embedding_form = form_of("azure")
     default_context: ClassVar[int] = 32_768  # a deployment's name does not say what it runs
     more_options: ClassVar[tuple[str, ...]] = ("api_version",)
 

@@ -214,6 +214,11 @@ class _Attempt:
         self.reader: StreamReader | None = None
 
     @property
+    def _lines(self) -> bool:
+        """Whether a stream of this dialect is lines of JSON, which begin like a whole answer."""
+        return self.request.stream and getattr(self.request.dialect, "lines", False)
+
+    @property
     def partial(self) -> str:
         """The text that had arrived."""
         return self.reader.partial if self.reader is not None else ""
@@ -255,7 +260,7 @@ class _Attempt:
             if data is None:
                 break
             first += _unbroken(data)
-        if _is_stream(head, first.lstrip()[:1]):
+        if _is_stream(head, first.lstrip()[:1]) or self._lines:
             yield from self._stream(first)
         else:
             yield self._whole((yield from _read_all(first, None)))

@@ -82,6 +82,47 @@ class GeminiProvider(HTTPProvider):
         where = f"/{quote(self.model)}" if "/" in self.model else f"{self.dialect.path}/{quote(self.model)}"
         return f"{where}:streamGenerateContent?alt=sse" if stream else f"{where}:generateContent"
 
-    def model_names(self, listed: Any) -> list[str]:
-        """The names in the service's list of models, as a call takes them."""
-        return [str(entry["name"]).removeprefix("models/") for entry in listed["models"]]
+    def get_max_output(self) -> int:
+        """Tokens the model can write in one call, thinking included: as listed, or as its generation can."""
+        if self.listed() is not None:
+            return super().get_max_output()
+        return 8_192 if _SHORT.match(_named(self.model)) else 65_536
+
+    def count_tokens(self, messages: list[MessageDict], tools: list[ToolSpec] | None = None) -> TokenCount:
+        """The service's own count; an estimate where it cannot be asked."""
+        name = _named(self.model)
+        request = build_request(self.model, messages, tools, {}, origin=self.dialect.origin)
+        try:
+            counted = self.ask(
+                f"/{quote(name)}:countTokens", {"generateContentRequest": {"model": name, **request}}
+            )
+            return TokenCount(int(counted["totalTokens"]), exact=True)
+        except (ProviderError, LiveCallError, LookupError, TypeError, ValueError):
+            return super().count_tokens(messages, tools)
+
+    def _call(
+        self,
+        messages: list[MessageDict],
+        tools: list[ToolSpec] | None,
+        params: Mapping[str, Any],
+        *,
+        stream: bool,
+    ) -> tuple[Course, Line]:
+        """The course of a call; its completion says how a structured answer came about."""
+        run, line = super()._call(messages, tools, params, stream=stream)
+        if not params.get("output"):
+            return run, line
+        mode: OutputMode = "prompted" if tools and not takes_output_with_tools(self.model) else "native"
+        return amended(run, lambda completion: replace(completion, output_mode=mode)), line
+
+    def _embedding(
+        self, texts: Sequence[str], model: str | None
+    ) -> tuple[EmbeddingForm, str, Iterator[Sequence[str]]]:
+        """The form with its path, in which the model stands here."""
+        form, name, batches = super()._embedding(texts, model)
+        return replace(form, path=f"/{quote(_named(name))}:batchEmbedContents"), name, batches
+
+
+def _named(model: str) -> str:
+    """The model's name with its collection: ``models/...``, unless it says another one itself."""
+    return model if "/" in model else f"models/{model}"

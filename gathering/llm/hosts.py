@@ -14,6 +14,7 @@ from typing import Any
 
 from gathering.core.errors import ConfigurationError, UnknownNameError
 from gathering.core.registry import PROVIDERS
+from gathering.llm.embeddings import form_of
 from gathering.llm.http import HTTPProvider
 from gathering.llm.openai import ChatDialect
 from gathering.llm.openai_chat import ChatStyle
@@ -63,6 +64,7 @@ class HostProvider(HTTPProvider):
             key_variable=host.key_variable,
             default_context=host.context,
         )
+            embedding_form=form_of(name),
         self.dialect = ChatDialect(replace(host.style, origin=name))
         self.structured_output = "native" if host.style.structured else "prompted"
         self.takes_images = host.style.images
@@ -184,6 +186,5 @@ HOSTS: dict[str, Host] = {
     # On this machine, unless base_url says otherwise.
     "llamacpp": Host("http://127.0.0.1:8080/v1", style=_LOCAL),
     "lmstudio": Host("http://127.0.0.1:1234/v1", style=replace(_LOCAL, gives_back=())),
-    "ollama": Host("http://127.0.0.1:11434/v1", context=4096, style=replace(_LOCAL, gives_back=())),
     "vllm": Host("http://127.0.0.1:8000/v1", style=_LOCAL),
 }

@@ -12,7 +12,17 @@ import functools
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing
 from typing import Any, ClassVar
 
 import httpx
@@ -23,17 +33,25 @@ from gathering.core.errors import (
     GatheringError,
     MalformedResponseError,
     ProviderError,
-    UnknownNameError,
 )
 from gathering.core.events import Done
 from gathering.core.interfaces import ILLMProvider
 from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage
+from gathering.core.offers import Embeddings, ModelInfo
+from gathering.core.portal import beat
 from gathering.core.session import refuse_live_call
 from gathering.core.stream import Batch, TextStream
 from gathering.llm import prices
+from gathering.llm.admission import LONGEST_WAIT, Admission
+from gathering.llm.circuit import circuit_of
+from gathering.llm.embeddings import EmbeddingForm, Vector, checked_texts
 from gathering.llm.exchange import Course, Dialect, Request, course
 from gathering.llm.faults import fault_of_answer
-from gathering.llm.keys import Secret, carries_key, find_key, is_loopback, key_hint, scrub, shown_url
+from gathering.llm.keys import Secret, carries_key, find_key, is_loopback, key_hint, scrub, source_of_key
+from gathering.llm.limits import gate_of
+from gathering.llm.listing import infos_in, known_model, remember
+from gathering.llm.options import PARAMETERS, checked_options
+from gathering.llm.plain import PlainDialect
 from gathering.llm.wire import Fetched, Headers, Line, fetch, pump, pump_async
 
 __all__ = ["HTTPProvider"]
@@ -41,31 +59,15 @@ __all__ = ["HTTPProvider"]
 #: Seconds: to connect, of silence between two bytes (a first token can take minutes), and for "is it there?".
 CONNECT_TIMEOUT, READ_TIMEOUT, PROBE_TIMEOUT = 5.0, 600.0, 3.0
 
-#: Options of a request in neutral words; each may be a default in a provider's configuration.
-PARAMETERS = (
-    "temperature",
-    "max_tokens",
-    "top_p",
-    "top_k",
-    "stop",
-    "seed",
-    "tool_choice",
-    "parallel_tool_calls",
-    "response_format",
-    "reasoning_effort",
-    "frequency_penalty",
-    "presence_penalty",
-)
-OPTIONS = ("model", "api_key", "base_url", "api", "timeout", "max_retries", "headers", "context", "params")
-
 
 class HTTPProvider(ILLMProvider):
     """A provider that is asked by HTTP.
 
     Configuration: ``model``, ``api_key``, ``base_url``, ``timeout`` (seconds of silence that are borne, 600),
-    ``max_retries`` (2; 0 switches retries off), ``headers`` (sent with each request), ``context`` (tokens the model
-    can hold), default parameters by name (``temperature=0``) or in ``params``. Raises ``ConfigurationError`` for
-    anything else.
+    ``max_retries`` (2; 0 switches retries off), ``max_wait`` (seconds within which a retry may still begin, 120),
+    ``requests_per_minute`` and ``tokens_per_minute`` (kept to by everything in the process that uses the same key),
+    ``headers`` (sent with each request), ``context`` (tokens the model can hold), default parameters by name
+    (``temperature=0``) or in ``params``. Raises ``ConfigurationError`` for anything else.
     """
 
     #: Where the service is, and the environment variables that say so and that hold its key.
@@ -76,6 +78,8 @@ class HTTPProvider(ILLMProvider):
     default_context: ClassVar[int] = 8192
     #: Further options a subclass takes.
     more_options: ClassVar[tuple[str, ...]] = ()
+    #: The service's endpoint for embeddings, if it has one.
+    embedding_form: EmbeddingForm | None = None
 
     dialect: Dialect
     #: How a retry waits; tests put a function here that only takes notes.
@@ -83,7 +87,7 @@ class HTTPProvider(ILLMProvider):
     sleep_async: Callable[[float], Awaitable[object]] = staticmethod(asyncio.sleep)
 
     def __init__(self, name: str, config: Mapping[str, Any]) -> None:
-        config = self._checked(name, config)
+        config = checked_options(name, config, self.more_options)
         super().__init__(name, config)
         self.params: dict[str, Any] = {
             **config.get("params", {}),
@@ -91,6 +95,7 @@ class HTTPProvider(ILLMProvider):
         }
         self.timeout = float(config.get("timeout", READ_TIMEOUT))
         self.max_retries = int(config.get("max_retries", 2))
+        self.max_wait = float(config.get("max_wait", LONGEST_WAIT))
 
     # -- what a subclass may say otherwise ---------------------------------------------------------------------
 
@@ -117,10 +122,9 @@ class HTTPProvider(ILLMProvider):
         """Where a request goes, below the base URL."""
         return self.dialect.path
 
-    def model_names(self, listed: Any) -> list[str]:
-        """The names in the service's list of models."""
-        entries = listed["data"] if isinstance(listed, dict) else listed
-        return [str(entry["id"]) for entry in entries]
+    def preparation(self, messages: list[MessageDict]) -> Callable[[], object] | None:
+        """What must be done once before a request can be built, which may take its time; None if nothing."""
+        return None
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
@@ -128,8 +132,7 @@ class HTTPProvider(ILLMProvider):
         self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any
     ) -> Completion:
         """The whole answer. Raises a ``ProviderError``, or ``LiveCallError`` where live calls are forbidden."""
-        run, line = self._call(messages, tools, params, stream=False)
-        for batch in pump(run, line):  # noqa: B007 - the last one counts
+        for batch in self._batches(messages, tools, params, stream=False):  # noqa: B007 - the last one counts
             pass
         return _completion_in(batch)
 
@@ -137,36 +140,57 @@ class HTTPProvider(ILLMProvider):
         self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any
     ) -> Completion:
         """The whole answer, awaited."""
-        run, line = self._call(messages, tools, params, stream=False)
-        batches = pump_async(run, line)
-        try:
-            async for batch in batches:  # noqa: B007 - the last one counts
-                pass
-        finally:
-            await batches.aclose()
-        return _completion_in(batch)
+        return _completion_in(await _last(self._batches_async(messages, tools, params, stream=False)))
 
     def stream(
         self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any
     ) -> TextStream:
         """The answer piece by piece. The request goes out when the first piece is asked for."""
         return TextStream(
-            lambda: pump(*self._call(messages, tools, params, stream=True)),
-            lambda: pump_async(*self._call(messages, tools, params, stream=True)),
+            lambda: self._batches(messages, tools, params, stream=True),
+            lambda: self._batches_async(messages, tools, params, stream=True),
         )
 
-    def list_models(self) -> list[str]:
-        """The names of the models the service has, as it lists them."""
+    # -- beside answers ------------------------------------------------------------------------------------------
+
+    def models(self) -> list[ModelInfo]:
+        """The models the service has, as it lists them; what it says of their contexts counts from then on."""
         answer = self._fetch_models(self.timeout)
         if not 200 <= answer.status < 300:
             raise self.signed(fault_of_answer(answer.status, answer.headers, answer.body).error)
         try:
-            return self.model_names(json.loads(answer.body))
-        except (ValueError, LookupError, TypeError) as err:
+            infos = infos_in(json.loads(answer.body))
+        except (ValueError, LookupError, TypeError, AttributeError) as err:
             error = MalformedResponseError(
                 "lists its models in a form that is not known. Next: check base_url"
             )
             raise self.signed(error) from err
+        remember(self.name, self.base_url, infos)
+        return infos
+
+    def embed(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
+        """One vector for each text, in as many requests as it takes. Raises ``ConfigurationError`` without such a model."""
+        form, name, batches = self._embedding(texts, model)
+        return _joined(
+            f"{self.name}:{name}",
+            [self._read(form, self.ask(form.path, form.body(name, part)), len(part)) for part in batches],
+        )
+
+    async def embed_async(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
+        """The same vectors, awaited."""
+        form, name, batches = self._embedding(texts, model)
+        answers = [(await self.ask_async(form.path, form.body(name, part)), len(part)) for part in batches]
+        return _joined(f"{self.name}:{name}", [self._read(form, *answer) for answer in answers])
+
+    def ask(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The JSON that a path below the base URL answers to this body, with a call's retries and errors."""
+        for batch in pump(*self._plain_call(path, body)):  # noqa: B007 - the last one counts
+            pass
+        return _completion_in(batch).raw
+
+    async def ask_async(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The same, awaited."""
+        return _completion_in(await _last(pump_async(*self._plain_call(path, body)))).raw
 
     def is_available(self) -> bool:
         """Whether the service answers and takes the key; one short request, no retry."""
@@ -175,8 +199,8 @@ class HTTPProvider(ILLMProvider):
     def why_unavailable(self) -> str | None:
         """What to do before a call can succeed, None if one can now."""
         try:
-            if self.needs_key and not self._key(ask=False):
-                return key_hint(self.key_variable)
+            if missing := self.what_is_missing():
+                return missing
             answer = self._fetch_models(PROBE_TIMEOUT)
         except GatheringError as err:
             return str(err)
@@ -185,9 +209,27 @@ class HTTPProvider(ILLMProvider):
             return None
         return str(self.signed(fault_of_answer(answer.status, answer.headers, answer.body).error))
 
+    def what_is_missing(self) -> str | None:
+        """What to do before a call can succeed as far as it shows without a request: mostly, give a key."""
+        return key_hint(self.key_variable) if self.needs_key and not self._key(ask=False) else None
+
+    def key_source(self) -> str | None:
+        """Where the key comes from (never the key itself); None where there is none."""
+        return source_of_key(self.key_variable, self.config.get("api_key"), needed=self.needs_key)
+
+    def listed(self) -> ModelInfo | None:
+        """What the service's list said of this model in this process, None if it was not asked for."""
+        return known_model(self.name, self.base_url, self.model)
+
     def get_max_tokens(self) -> int:
-        """Tokens the model can read and write in one call together."""
-        return int(self.config.get("context") or self.default_context)
+        """Tokens the model can read and write in one call together: as configured, as listed, or as usual there."""
+        known = self.listed()
+        return int(self.config.get("context") or (known and known.context) or self.default_context)
+
+    def get_max_output(self) -> int:
+        """Tokens the model can write in one call, as listed, or all it holds."""
+        known = self.listed()
+        return (known and known.max_output) or self.get_max_tokens()
 
     def get_cost(self, usage: Usage) -> float | None:
         """US dollars for this usage by the table of prices; None where the model is not in it."""
@@ -206,6 +248,32 @@ class HTTPProvider(ILLMProvider):
 
     # -- inside --------------------------------------------------------------------------------------------------
 
+    def _batches(
+        self,
+        messages: list[MessageDict],
+        tools: list[ToolSpec] | None,
+        params: Mapping[str, Any],
+        *,
+        stream: bool,
+    ) -> Generator[Batch, None, None]:
+        if (prepare := self.preparation(messages)) is not None:
+            prepare()
+        return pump(*self._call(messages, tools, params, stream=stream))
+
+    def _batches_async(
+        self,
+        messages: list[MessageDict],
+        tools: list[ToolSpec] | None,
+        params: Mapping[str, Any],
+        *,
+        stream: bool,
+    ) -> AsyncGenerator[Batch, None]:
+        def call() -> AsyncGenerator[Batch, None]:
+            return pump_async(*self._call(messages, tools, params, stream=stream))
+
+        prepare = self.preparation(messages)
+        return call() if prepare is None else _after(prepare, call)
+
     def _call(
         self,
         messages: list[MessageDict],
@@ -219,10 +287,47 @@ class HTTPProvider(ILLMProvider):
         body = self.dialect.build_request(
             self.model, messages, tools, {**self.params, **params}, stream=stream
         )
-        request = Request(self.dialect, self.model, body, stream, self.max_retries, self.signed)
-        return course(request), self._line(self.path_for(stream=stream), "POST", self.timeout)
+        return self._sending(self.dialect, self.path_for(stream=stream), body, stream=stream)
 
-    def _line(self, path: str, method: str, timeout: float) -> Line:
+    def _plain_call(self, path: str, body: Mapping[str, Any]) -> tuple[Course, Line]:
+        refuse_live_call(self.name, self.model)
+        return self._sending(PlainDialect(path), path, dict(body), stream=False)
+
+    def _sending(
+        self, dialect: Dialect, path: str, body: dict[str, Any], *, stream: bool
+    ) -> tuple[Course, Line]:
+        key = self._key(ask=True)
+        admission = self._admission(key)
+        request = Request(
+            dialect, self.model, body, stream, self.max_retries, self.signed, admission=admission
+        )
+        return course(request), self._line(path, "POST", self.timeout, key)
+
+    def _admission(self, key: Secret | None) -> Admission:
+        """The way past the limits and the circuit that the whole process has for this service and key."""
+        gate = gate_of(self.name, self.base_url, key.reveal() if key else "", self.model)
+        allowed = (self.config.get("requests_per_minute"), self.config.get("tokens_per_minute"))
+        if allowed != (None, None):
+            gate.allow(*allowed)
+        return Admission(gate, circuit_of(self.name, self.base_url), self.max_wait)
+
+    def _embedding(
+        self, texts: Sequence[str], model: str | None
+    ) -> tuple[EmbeddingForm, str, Iterator[Sequence[str]]]:
+        form, texts = self.embedding_form, checked_texts(texts)
+        if form is None:
+            raise ConfigurationError(
+                f"{self.name} has no embeddings: use another provider, or gathering.provider('local').embed(...)"
+            )
+        return form, form.model(self.name, self.model, model), form.batches(texts)
+
+    def _read(self, form: EmbeddingForm, body: Any, count: int) -> tuple[list[Vector], Usage]:
+        try:
+            return form.read(body, count)
+        except ProviderError as err:
+            raise self.signed(err) from err.__cause__
+
+    def _line(self, path: str, method: str, timeout: float, key: Secret | None = None) -> Line:
         headers = Headers(
             {
                 "content-type": "application/json",
@@ -231,7 +336,7 @@ class HTTPProvider(ILLMProvider):
                 "user-agent": "gathering",
             }
         )
-        headers.update(self.auth_headers(self._key(ask=True)))
+        headers.update(self.auth_headers(key or self._key(ask=True)))
         headers.update(self.config.get("headers", {}))
         url = _url(self.base_url + path)
         return Line(
@@ -241,9 +346,12 @@ class HTTPProvider(ILLMProvider):
     def _fetch_models(self, timeout: float) -> Fetched:
         refuse_live_call(self.name, self.model)
         try:
-            return fetch(self._line(self.dialect.models_path, "GET", timeout))
+            answer = fetch(self._line(self.dialect.models_path, "GET", timeout))
         except ProviderError as err:
             raise self.signed(err) from err.__cause__
+        if answer.status < 500:
+            circuit_of(self.name, self.base_url).answered()
+        return answer
 
     def _key(self, *, ask: bool) -> Secret | None:
         given = self.config.get("api_key")
@@ -257,52 +365,6 @@ class HTTPProvider(ILLMProvider):
             *(v for k, v in headers.items() if carries_key(k)),
         ]
 
-    @classmethod
-    def _checked(cls, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-        """The configuration, each value usable and the key wrapped. Raises ``ConfigurationError``."""
-        known = (*OPTIONS, *PARAMETERS, *cls.more_options)
-        for key in config:
-            if key not in known:
-                raise UnknownNameError(f"option of {name}", str(key), known)
-        checked = dict(config)
-        if checked.get("api_key"):
-            checked["api_key"] = Secret(checked["api_key"])
-        _check_figures(name, checked)
-        _check_url(name, checked)
-        for key in ("headers", "params"):
-            if not isinstance(checked.get(key, {}), Mapping):
-                raise ConfigurationError(
-                    f"{key} of {name} is {checked[key]!r:.60}: give a mapping of names to values"
-                )
-        if "headers" in checked:
-            checked["headers"] = Headers(
-                {str(k).lower(): Secret(v).reveal() for k, v in checked["headers"].items()}
-            )
-        return checked
-
-
-def _check_figures(name: str, config: Mapping[str, Any]) -> None:
-    for key, least in (("timeout", 0.001), ("max_retries", 0), ("context", 1)):
-        value = config.get(key, least)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
-            raise ConfigurationError(f"{key} of {name} is {value!r}: give a number of {least} or more")
-
-
-def _check_url(name: str, config: Mapping[str, Any]) -> None:
-    text = config.get("base_url")
-    if text is None:
-        return
-    try:
-        url = httpx.URL(text)
-    except (httpx.InvalidURL, TypeError) as err:
-        raise ConfigurationError(
-            f"base_url of {name} is {text!r}: give an address like https://host/v1"
-        ) from err
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ConfigurationError(
-            f"base_url of {name} is {shown_url(str(text))!r}: give an address like https://host/v1"
-        )
-
 
 @functools.lru_cache(maxsize=256)
 def _url(text: str) -> httpx.URL:
@@ -313,3 +375,26 @@ def _completion_in(batch: Batch) -> Completion:
     last = batch[-1]
     assert isinstance(last, Done), "a course ends with Done"
     return last.completion
+
+
+def _joined(model: str, parts: Sequence[tuple[list[Vector], Usage]]) -> Embeddings:
+    vectors = tuple(vector for part, _ in parts for vector in part)
+    return Embeddings(vectors, model, sum((usage for _, usage in parts), Usage()))
+
+
+async def _after(
+    prepare: Callable[[], object], call: Callable[[], AsyncGenerator[Batch, None]]
+) -> AsyncGenerator[Batch, None]:
+    """The batches of a call that something must precede: on a worker thread, the loop has others to serve."""
+    with beat():
+        await asyncio.to_thread(prepare)
+    async with aclosing(call()) as batches:
+        async for batch in batches:
+            yield batch
+
+
+async def _last(batches: AsyncGenerator[Batch, None]) -> Batch:
+    async with aclosing(batches):
+        async for batch in batches:  # noqa: B007 - the last one counts
+            pass
+    return batch

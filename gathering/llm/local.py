@@ -25,16 +25,18 @@ from gathering.core.events import Done, TextDelta
 from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage
 from gathering.core.offers import Embeddings, ModelInfo
 from gathering.core.session import live_calls_forbidden, refuse_live_call
-from gathering.core.stream import Batch, TextStream
+from gathering.core.stream import Batch
 from gathering.llm import weights
 from gathering.llm.connection import Outgoing
+from gathering.llm.embedder import embedder
+from gathering.llm.embeddings import checked_texts
 from gathering.llm.exchange import Course, Request, course
 from gathering.llm.http import HTTPProvider
 from gathering.llm.local_dialect import DecisionDialect, chat_messages, decide, said_by_tools
 from gathering.llm.local_process import Server, ServerPlan, runtime_problem, server_for
 from gathering.llm.openai import ChatDialect
 from gathering.llm.openai_chat import ChatStyle
-from gathering.llm.wire import Headers, Line, fetch, pump, pump_async
+from gathering.llm.wire import Headers, Line, fetch
 
 __all__ = ["LocalProvider"]
 
@@ -71,23 +73,15 @@ class LocalProvider(HTTPProvider):
         self.params = {**DEFAULTS, **self.params}
         self.dialect = ChatDialect(ChatStyle(origin=name), "/v1/chat/completions", "/v1/models")
 
-    async def complete_async(
-        self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any
-    ) -> Completion:
-        """The whole answer, awaited."""
-        await self._start_aside(messages)
-        return await super().complete_async(messages, tools, **params)
+    def preparation(self, messages: list[MessageDict]) -> Callable[[], object] | None:
+        """Starting the server: loading the model takes its time."""
+        refuse_live_call(self.name, self.model, messages)
+        return None if said_by_tools(messages, self.model) is not None else lambda: server_for(self._plan())
 
-    def stream(
-        self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any
-    ) -> TextStream:
-        """The answer piece by piece; closing the stream stops the model."""
-
-        async def asynchronous() -> AsyncGenerator[Batch, None]:
-            await self._start_aside(messages)
-            async with aclosing(pump_async(*self._call(messages, tools, params, stream=True))) as batches:
-                async for batch in batches:
-                    yield batch
+    def models(self) -> list[ModelInfo]:
+        """The one model this provider runs."""
+        context = self.get_max_tokens()
+        return [ModelInfo(self.model, context, context, input_price=0.0, output_price=0.0)]
 
     def embed(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
         """Sentence vectors made here: by MiniLM with the extra ``memory``, else (or with ``model="hashed-ngram"``)

@@ -16,6 +16,7 @@ from gathering.core.errors import ConfigurationError
 from gathering.core.messages import Completion, MessageDict, ToolSpec
 from gathering.llm import openai_responses, openai_responses_answer
 from gathering.llm.http import HTTPProvider
+from gathering.llm.embeddings import form_of
 from gathering.llm.openai_answer import parse_response
 from gathering.llm.openai_chat import ChatStyle, build_request
 from gathering.llm.openai_responses_stream import ResponsesStream
@@ -124,6 +125,7 @@ class OpenAIProvider(HTTPProvider):
     base_url_variable: ClassVar[str] = "OPENAI_BASE_URL"
     key_variable: ClassVar[str] = "OPENAI_API_KEY"
     default_context: ClassVar[int] = 128_000
+    embedding_form = form_of("openai")
 
     def __init__(self, name: str = "openai", config: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, config or {})
@@ -157,6 +159,7 @@ class OpenAICompatibleProvider(HTTPProvider):
         style = ChatStyle(origin=f"{name} {self.base_url}", structured="any", think_tags=True)
         self.dialect = dialect_of(name, self.config, style)
         self.takes_images = True  # some of its models do; one that does not says so
+    embedding_form = form_of("openai-compatible")
 
     @property
     def needs_key(self) -> bool:

@@ -82,12 +82,12 @@ def test_another_dialect_is_refused() -> None:
 def test_the_list_of_models(service: Service) -> None:
     """Names as a call takes them; a list that is none is said to be none."""
     service.will_say({"models": [{"name": "models/gemini-2.5-flash"}, {"name": "tunedModels/mine"}]})
-    assert provider(service).list_models() == ["gemini-2.5-flash", "tunedModels/mine"]
+    assert [m.name for m in provider(service).models()] == ["gemini-2.5-flash", "tunedModels/mine"]
     assert provider(service).is_available()
     assert service.received[0].path == "/v1/models?pageSize=1000"
     service.will_say({"data": []})
     with pytest.raises(e.MalformedResponseError):
-        provider(service).list_models()
+        provider(service).models()
 
 
 def test_an_error_before_the_first_event_is_retried(service: Service) -> None:
@@ -128,6 +128,89 @@ def test_a_tool_round_gives_the_signature_back(service: Service) -> None:
 
 
 # -- recordings --------------------------------------------------------------------------------------------------
+def test_tokens_are_counted_by_the_service(service: Service) -> None:
+    """What is read is counted: messages, system prompt and tools."""
+    service.will_say({"totalTokens": 42})
+    messages = [{"role": "system", "content": "Be brief."}, *ASK]
+    counted = provider(service).count_tokens(messages, [{"name": "add", "parameters": {}}])
+    assert (int(counted), counted.exact) == (42, True)
+    asked = service.received[0]
+    assert (asked.method, asked.path) == ("POST", "/v1/models/gemini-2.5-flash:countTokens")
+    request = asked.json["generateContentRequest"]
+    assert request["model"] == "models/gemini-2.5-flash"
+    assert sorted(request) == ["contents", "model", "systemInstruction", "tools"]
+
+
+@pytest.mark.parametrize(("body", "status"), [({"error": {"code": 404}}, 404), ({}, 200), ([], 200)])
+def test_tokens_are_estimated_where_the_service_cannot_count(
+    service: Service, body: Any, status: int
+) -> None:
+    """It has no such path, answers something else, or is not to be asked at all."""
+    service.will_say(body, status)
+    counted = provider(service).count_tokens(ASK)
+    assert counted.tokens > 0
+    assert not counted.exact
+    with no_live_calls():
+        assert not provider(service).count_tokens(ASK).exact
+    assert len(service.received) == 1
+
+
+def test_embeddings_come_in_the_order_of_the_texts(service: Service) -> None:
+    """A hundred to a request; the model is in the path and in each part."""
+    vectors = [{"embeddings": [{"values": [float(i), 0.5]} for i in part]} for part in ((range(100)), (100,))]
+    service.will(*(Answer([json.dumps(v).encode()], 200, {}) for v in vectors))
+    found = provider(service, api_key="k" * 20).embed([str(i) for i in range(101)])
+    assert found.vectors == tuple((float(i), 0.5) for i in range(101))
+    assert found.model == "gemini:gemini-embedding-001"
+    assert found.usage.input_tokens is None
+    first, second = service.received
+    assert first.path == "/v1/models/gemini-embedding-001:batchEmbedContents"
+    assert [len(r.json["requests"]) for r in (first, second)] == [100, 1]
+    content = {"parts": [{"text": "100"}]}
+    assert second.json == {"requests": [{"model": "models/gemini-embedding-001", "content": content}]}
+
+
+async def test_embeddings_awaited_by_another_model(service: Service) -> None:
+    """The named one, or the provider's own if it is one; too few vectors are no answer."""
+    service.will_say({"embeddings": [{"values": [1, 2]}]})
+    found = await provider(service).embed_async(["a"], model="tunedModels/mine")
+    assert found.vectors == ((1.0, 2.0),)
+    provider(service, "gemini-embedding-2").embed(["a"])
+    assert [r.path for r in service.received] == [
+        "/v1/tunedModels/mine:batchEmbedContents",
+        "/v1/models/gemini-embedding-2:batchEmbedContents",
+    ]
+    for odd in ({"embeddings": []}, {"embeddings": [7]}, {"embeddings": 7}, []):
+        service.will_say(odd)
+        with pytest.raises(e.MalformedResponseError, match="gemini:"):
+            provider(service).embed(["a"])
+
+
+def test_a_structured_answer_says_how_its_form_came_about(service: Service) -> None:
+    """Natively; older models are asked in words where they have tools."""
+    service.will_say(HELLO)
+    output = {"name": "P", "schema": {"type": "object"}}
+    tools = [{"name": "add", "parameters": {}}]
+    modes = [
+        provider(service, model).complete(ASK, offered, output=output).output_mode
+        for model, offered in (("gemini-2.5-pro", None), ("gemini-2.5-pro", tools), ("gemini-3-pro", tools))
+    ]
+    assert modes == ["native", "prompted", "native"]
+    assert provider(service).complete(ASK).output_mode == ""
+
+
+def test_how_long_an_answer_can_be(service: Service) -> None:
+    """As usual in its generation, until the service's list says otherwise."""
+    assert provider(service).get_max_output() == 65_536
+    assert provider(service, "gemini-2.0-flash").get_max_output() == 8_192
+    limits = {"inputTokenLimit": 1000, "outputTokenLimit": 100}
+    service.will_say({"models": [{"name": "models/gemini-2.0-flash", **limits}]})
+    asked = provider(service, "gemini-2.0-flash")
+    (listed,) = asked.models()
+    assert (listed.name, listed.context, listed.max_output) == ("gemini-2.0-flash", 1000, 100)
+    assert (asked.get_max_tokens(), asked.get_max_output()) == (1000, 100)
+
+
 
 ERRORS = {
     "error-400": e.AuthenticationError,
@@ -267,7 +350,7 @@ def test_the_recorded_list_of_models(service: Service) -> None:
     """All of it, without the collection's name."""
     (found,) = [r for r in GEMINI if r["name"] == "models-list"]
     play(service, found, None)
-    names = provider(service).list_models()
+    names = [m.name for m in provider(service).models()]
     assert "gemini-2.5-flash" in names
     assert len(names) == len(json.loads(body_of(found))["models"])
     assert not any(name.startswith("models/") for name in names)

@@ -626,7 +626,7 @@ def test_a_service_that_answers_is_available(service: Service) -> None:
     p = provider(service)
     assert p.is_available()
     assert p.why_unavailable() is None
-    assert p.list_models() == ["a", "b"]
+    assert [m.name for m in p.models()] == ["a", "b"]
     assert {(r.method, r.path) for r in service.received} == {("GET", "/v1/models")}
     service.will(failing(404))
     assert p.is_available()
@@ -649,10 +649,10 @@ def test_a_list_of_models_in_no_known_form(service: Service) -> None:
     """It is an error that says so."""
     service.will_say({"hello": 1})
     with pytest.raises(e.MalformedResponseError, match="lists its models"):
-        provider(service).list_models()
+        provider(service).models()
     service.will(failing(403, "not you"))
     with pytest.raises(e.PermissionDeniedError, match="not you"):
-        provider(service).list_models()
+        provider(service).models()
 
 
 # -- configuration -----------------------------------------------------------------------------------------------
