@@ -43,6 +43,7 @@ ONLY_IN = {
     "httpx": {"llm", "tools"},
     "httptools": {"llm"},
     "xllamacpp": {"llm"},
+    "pydantic_monty": {"tools"},
     "opentelemetry": {"storage"},
     "onnxruntime": {"llm"},
     "tokenizers": {"llm"},
@@ -72,6 +73,7 @@ LAZY = {
     "opentelemetry",
     "mcp",
     "psycopg",
+    "pydantic_monty",
     "sqlglot",
 }
 NOT_LOADED = (
