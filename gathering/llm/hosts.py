@@ -27,7 +27,7 @@ class Host:
     """One host: its address, the variables that hold its key and another address, and how its requests differ.
 
     ``context`` is the tokens its models hold if nobody says otherwise; ``headers`` go with each request. Without a
-    ``key_variable`` no key is needed.
+    ``key_variable`` no key is needed. ``mixed`` says that some of its models do not keep to a form that is sent.
     """
 
     base_url: str
@@ -36,6 +36,7 @@ class Host:
     context: int = 8192
     style: ChatStyle = field(default_factory=ChatStyle)
     headers: Mapping[str, str] = field(default_factory=dict)
+    mixed: bool = False
 
 
 class HostProvider(HTTPProvider):
@@ -66,7 +67,7 @@ class HostProvider(HTTPProvider):
         )
             embedding_form=form_of(name),
         self.dialect = ChatDialect(replace(host.style, origin=name))
-        self.structured_output = "native" if host.style.structured else "prompted"
+        self.structured_output = "native" if host.style.structured and not host.mixed else "prompted"
         self.takes_images = host.style.images
 
 
@@ -160,8 +161,9 @@ HOSTS: dict[str, Host] = {
         "https://openrouter.ai/api/v1",
         "OPENROUTER_API_KEY",
         context=128_000,
-        style=ChatStyle(gives_back=("reasoning_details",), think_tags=True),
+        style=ChatStyle(gives_back=("reasoning_details",), structured="strict", think_tags=True),
         headers={"x-title": "GatheRing"},
+        mixed=True,
     ),
     "perplexity": Host(
         "https://api.perplexity.ai",

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from gathering.core.errors import ConfigurationError
+from gathering.core.errors import ConfigurationError, LiveCallError, ProviderError
 from gathering.core.messages import Completion, MessageDict, ToolSpec
+from gathering.core.offers import TokenCount
 from gathering.llm import openai_responses, openai_responses_answer
 from gathering.llm.http import HTTPProvider
-from gathering.llm.embeddings import form_of
 from gathering.llm.openai_answer import parse_response
 from gathering.llm.openai_chat import ChatStyle, build_request
 from gathering.llm.openai_responses_stream import ResponsesStream
@@ -125,7 +125,6 @@ class OpenAIProvider(HTTPProvider):
     base_url_variable: ClassVar[str] = "OPENAI_BASE_URL"
     key_variable: ClassVar[str] = "OPENAI_API_KEY"
     default_context: ClassVar[int] = 128_000
-    embedding_form = form_of("openai")
 
     def __init__(self, name: str = "openai", config: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, config or {})
@@ -137,6 +136,16 @@ class OpenAIProvider(HTTPProvider):
     def get_max_tokens(self) -> int:
         """Tokens the model can read and write in one call together."""
         return int(self.config.get("context") or context_of(self.model) or self.default_context)
+
+    def count_tokens(self, messages: list[MessageDict], tools: list[ToolSpec] | None = None) -> TokenCount:
+        """The service's own count; an estimate where it cannot be asked."""
+        body = openai_responses.build_request(self.model, messages, tools, {}, stream=False)
+        question = {k: v for k, v in body.items() if k in ("model", "input", "instructions", "tools")}
+        try:
+            counted = self.ask("/responses/input_tokens", question)
+            return TokenCount(int(counted["input_tokens"]), exact=True)
+        except (ProviderError, LiveCallError, LookupError, TypeError, ValueError):
+            return super().count_tokens(messages, tools)
 
 
 class OpenAICompatibleProvider(HTTPProvider):
@@ -159,7 +168,6 @@ class OpenAICompatibleProvider(HTTPProvider):
         style = ChatStyle(origin=f"{name} {self.base_url}", structured="any", think_tags=True)
         self.dialect = dialect_of(name, self.config, style)
         self.takes_images = True  # some of its models do; one that does not says so
-    embedding_form = form_of("openai-compatible")
 
     @property
     def needs_key(self) -> bool:

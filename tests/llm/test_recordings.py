@@ -1,166 +1,232 @@
-"""Exchanges recorded from the real services, played back over the loopback to a sync and an async caller."""
+"""Every recorded exchange: the answer is what a plain reading of its body says, however the network cuts it.
+
+The end of a run says how many were played, and shows a table of features by providers.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
-from pathlib import Path
+import struct
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fake_service import Answer, Service, cut_in, recordings
+from fake_service import Answer, Service, cut_in
+from plain_reading import READERS, Said
+from recorded import Recording, cuts, everything
 
 import gathering
 from gathering.core import errors as e
-from gathering.core.events import Done, TextDelta, ThinkingDelta
+from gathering.core.events import Done, Event, TextDelta, ThinkingDelta
 from gathering.core.messages import Completion
-from gathering.llm.openai_stream import ChatStream
+from gathering.llm import limits
+from gathering.llm.faults import fault_of_answer
+from gathering.llm.hosts import HOSTS
 
-ERRORS = {
-    "azure/error-401": e.AuthenticationError,
-    "azure/error-404": e.ModelNotFoundError,
-    "azure/error-429": e.RateLimitError,
+ALL = everything()
+ANSWERS = [r for r in ALL if r.is_answer]
+ERRORS: dict[str, type[e.ProviderError]] = {
+    "anthropic/error-400": e.ContextOverflowError,
     "deepseek/error-400": e.ContextOverflowError,
-    "deepseek/error-401": e.AuthenticationError,
+    "gemini/error-400": e.AuthenticationError,
+    "gemini/error-429": e.RateLimitError,
     "groq/error-400": e.BadRequestError,
-    "groq/error-404": e.ModelNotFoundError,
     "groq/error-mid-stream": e.BadRequestError,
-    "mistral/error-401": e.AuthenticationError,
     "ollama/error-400": e.ContextOverflowError,
-    "ollama/error-401": e.AuthenticationError,
     "openai/error-400": e.BadRequestError,
-    "openai/error-401": e.AuthenticationError,
-    "openai/error-404": e.ModelNotFoundError,
-    "openrouter/error-400": e.BadRequestError,
-    "openrouter/error-401": e.AuthenticationError,
-    "openrouter/error-429": e.RateLimitError,
+    "openai/error-400-responses": e.ModelNotFoundError,
+    "openai/responses-error-429": e.QuotaError,
+    "openai/responses-error-mid-stream": e.QuotaError,
+    "openrouter/error-400": e.ContextOverflowError,
     "openrouter/error-mid-stream": e.BadRequestError,
-    "perplexity/error-401": e.AuthenticationError,
+    "xai/responses-error-400": e.AuthenticationError,
 }
-CHAT = [p for p in recordings() if "chat-completions" in json.loads(p.read_text("utf-8"))["covers"]]
-pytestmark = pytest.mark.skipif(not CHAT, reason="the recordings are not here")
-
-
-def name_of(path: Path) -> str:
-    return f"{path.parent.name}/{path.stem}"
-
-
-@pytest.fixture(params=CHAT, ids=name_of)
-def recorded(request: pytest.FixtureRequest) -> dict[str, Any]:
-    data = json.loads(request.param.read_text("utf-8"))
-    response = data["response"]
-    text = response.get("body_text")
-    body = text.encode() if text is not None else base64.b64decode(response["body_base64"])
-    return {
-        "name": name_of(request.param),
-        "status": response["status"],
-        "type": response["headers"].get("content-type", "application/json"),
-        "stream": bool(response["stream"]),
-        "body": body,
-    }
-
-
-def said_in(recorded: dict[str, Any]) -> tuple[str, int, int | None]:
-    """Text, number of tool calls and input tokens, read as simply as can be."""
-    body = recorded["body"].decode()
-    if not recorded["stream"]:
-        answer = json.loads(body)
-        message = answer["choices"][0].get("message", {})
-        content = message.get("content") or ""
-        text = content if isinstance(content, str) else "".join(p.get("text", "") for p in content)
-        return text, len(message.get("tool_calls") or []), answer["usage"]["prompt_tokens"]
-    text, calls, tokens = "", set(), None
-    for line in body.splitlines():
-        if not line.startswith("data: {"):
-            continue
-        chunk = json.loads(line[6:])
-        for choice in chunk["choices"]:
-            content = choice["delta"].get("content") or ""
-            text += content if isinstance(content, str) else "".join(p.get("text", "") for p in content)
-            calls |= {c.get("id") for c in choice["delta"].get("tool_calls") or [] if c.get("id")}
-        usage = chunk.get("usage") or chunk.get("x_groq", {}).get("usage") or {}
-        tokens = usage.get("prompt_tokens", tokens)
-    return text, len(calls), tokens
-
-
-def check(completion: Completion, recorded: dict[str, Any]) -> None:
-    text, calls, tokens = said_in(recorded)
-    assert completion.content == text
-    assert len(completion.tool_calls) == calls
-    assert all(c.id and c.name and c.malformed is None for c in completion.tool_calls)
-    assert completion.usage.input_tokens == tokens
-    assert completion.finish_reason in ("stop", "length", "tool_calls", "content_filter", "refusal")
-    assert (completion.finish_reason == "tool_calls") == bool(calls)
-
-
-def play(service: Service, recorded: dict[str, Any], size: int | None) -> Any:
-    service.will(
-        Answer(cut_in(recorded["body"], size), recorded["status"], {"content-type": recorded["type"]})
-    )
-    return gathering.provider("openai-compatible:m", base_url=service.url, max_retries=0)
-
-
+BY_STATUS = {401: e.AuthenticationError, 404: e.ModelNotFoundError, 429: e.RateLimitError}
+KEY = "0123456789abcdef"
 ASK = [{"role": "user", "content": "?"}]
 
+pytestmark = pytest.mark.skipif(not ALL, reason="the recordings are not here")
 
-@pytest.mark.parametrize("size", [None, 1, 7])
-def test_a_recording_to_a_sync_caller(recorded: dict[str, Any], service: Service, size: int | None) -> None:
-    """The answer or the error is the one recorded, however the network cuts it."""
-    if size == 1 and len(recorded["body"]) > 20_000:
-        size = 50  # single bytes of long bodies are for the test without a socket
-    provider = play(service, recorded, size)
+
+def expected_error(recording: Recording) -> type[e.ProviderError] | None:
+    return ERRORS.get(recording.name) or BY_STATUS.get(recording.status)
+
+
+def made(recording: Recording, base_url: str | None = None) -> Any:
+    """A provider as a user would make it for this service, in the recorded format; what it learns stays with it."""
+    limits.reset()
+    name, kind = recording.provider, recording.kind
+    config: dict[str, Any] = {"max_retries": 0, "api_key": KEY}
+    if kind == "responses" or (
+        kind == "chat" and name not in HOSTS and name not in ("openai", "azure", "ollama")
+    ):
+        config["api"] = kind
+        name = name if name == "openai" else "openai-compatible"
+    if name == "ollama":
+        config = {"max_retries": 0, **({"api": "chat"} if kind == "chat" else {})}
+    if name in ("azure", "openai-compatible"):
+        config["base_url"] = "https://service.test/v1"
+    if base_url:
+        config["base_url"] = base_url
+    return gathering.provider(f"{name}:m", **config)
+
+
+@pytest.fixture(params=ALL, ids=lambda r: r.name)
+def recording(request: pytest.FixtureRequest, record_property: Callable[[str, Any], None]) -> Recording:
+    found: Recording = request.param
+    record_property("recording", found.name)
+    return found
+
+
+def check(completion: Completion, said: Said) -> None:
+    calls = [(c.name, c.arguments if c.malformed is None else c.malformed) for c in completion.tool_calls]
+    # Where the service refuses without a word, the words are ours.
+    refusal = (
+        said.refusal
+        if completion.finish_reason == said.finish != "stop" and not said.refusal
+        else completion.refusal
+    )
+    read = Said(
+        completion.content,
+        completion.thinking,
+        refusal or "",
+        calls,
+        completion.finish_reason,
+        completion.usage.input_tokens,
+        completion.usage.output_tokens,
+        completion.usage.cached_tokens,
+        completion.usage.reasoning_tokens,
+    )
+    assert read == said
+    assert all(call.id for call in completion.tool_calls)
+
+
+def streamed(dialect: Any, pieces: list[bytes]) -> list[Event]:
+    reader = dialect.stream_reader("m")
+    events: list[Event] = []
+    for piece in pieces:
+        events += reader.feed(piece)
+        if reader.failure is not None:
+            raise reader.failure
+    return events + reader.finish()
+
+
+def test_an_answer_is_what_a_plain_reading_says(recording: Recording) -> None:
+    """Text, thinking, refusal, calls, reason and figures, at each kind of cut; or the error that it is."""
+    if not recording.is_answer:
+        return
+    dialect, error = made(recording).dialect, expected_error(recording)
+    if recording.status >= 400:
+        fault = fault_of_answer(recording.status, recording.headers, recording.body)
+        assert type(fault.error) is error
+        return
+    if not recording.stream:
+        check(
+            dialect.parse_response(json.loads(recording.body), "m"),
+            READERS[recording.kind](recording.body.decode(), False),
+        )
+        return
+    for _, pieces in cuts(recording.body):
+        if error is not None:
+            with pytest.raises(error):
+                streamed(dialect, pieces)
+            continue
+        events = streamed(dialect, pieces)
+        done = events[-1]
+        assert isinstance(done, Done)
+        check(done.completion, READERS[recording.kind](recording.body.decode(), True))
+        assert "".join(x.text for x in events if isinstance(x, TextDelta)) == done.completion.content
+        assert "".join(x.text for x in events if isinstance(x, ThinkingDelta)) == done.completion.thinking
+
+
+async def test_an_answer_through_a_socket(recording: Recording, service: Service) -> None:
+    """The same to a caller who waits, to one who awaits, and to one who reads along."""
+    if not recording.is_answer:
+        return
+    kind = recording.headers.get("content-type", "application/json")
+    service.will(Answer(cut_in(recording.body, 997), recording.status, {"content-type": kind}))
+    error = expected_error(recording)
+    if error is not None:
+        for call in (lambda p: p.complete(ASK), lambda p: list(p.stream(ASK))):
+            with pytest.raises(error, match=r"Next: "):
+                call(made(recording, service.url))
+        with pytest.raises(error):
+            await made(recording, service.url).complete_async(ASK)
+        return
+    said, provider = (
+        READERS[recording.kind](recording.body.decode(), recording.stream),
+        made(recording, service.url),
+    )
+    check(provider.complete(ASK), said)
+    check(await provider.complete_async(ASK), said)
     stream = provider.stream(ASK)
-    if recorded["name"] in ERRORS:
-        with pytest.raises(ERRORS[recorded["name"]]) as caught:
-            list(stream)
-        assert caught.value.provider == "openai-compatible"
-        assert "Next: " in str(caught.value)
-    else:
-        assert "".join(stream) == said_in(recorded)[0]
-        check(stream.completion, recorded)
+    assert "".join(stream) == said.text
+    check(stream.completion, said)
 
 
-async def test_a_recording_to_an_async_caller(recorded: dict[str, Any], service: Service) -> None:
-    """The same answer or error by ``async for`` and by ``await``."""
-    provider = play(service, recorded, 50)
-    if recorded["name"] in ERRORS:
-        with pytest.raises(ERRORS[recorded["name"]]):
-            await provider.complete_async(ASK)
+def test_vectors_and_lists_of_models(recording: Recording, service: Service) -> None:
+    """Each vector and each name that is in the body, by whatever shape it is in there."""
+    if recording.kind not in ("embeddings", "models"):
         return
-    check(await provider.complete_async(ASK), recorded)
-    stream = provider.stream(ASK)
-    pieces = [piece async for piece in stream]
-    assert "".join(pieces) == said_in(recorded)[0]
-    check(stream.completion, recorded)
-
-
-def test_a_recording_byte_by_byte(recorded: dict[str, Any]) -> None:
-    """Events do not depend on the cuts, at none of the places there are."""
-    if not recorded["stream"] or recorded["name"] in ERRORS:
+    service.will(Answer([recording.body], 200, {"content-type": "application/json"}))
+    said = json.loads(recording.body)
+    provider = made(recording, service.url)
+    if recording.kind == "models":
+        entries = said.get("data") or said["models"]
+        names = [str(entry.get("id") or entry["name"]).removeprefix("models/") for entry in entries]
+        assert [info.name for info in provider.models()] == list(dict.fromkeys(names))
         return
-    whole, cut = ChatStream("m"), ChatStream("m")
-    expected = whole.feed(recorded["body"]) + whole.finish()
-    seen = [event for piece in cut_in(recorded["body"], 1) for event in cut.feed(piece)] + cut.finish()
-    assert _without_ids(seen) == _without_ids(expected)
-    done = seen[-1]
-    assert isinstance(done, Done)
-    assert "".join(x.text for x in seen if isinstance(x, TextDelta)) == done.completion.content
-    assert "".join(x.text for x in seen if isinstance(x, ThinkingDelta)) == done.completion.thinking
+    expected = vectors(said.get("data") or said["embeddings"])
+    found = provider.embed(["?"] * len(expected), model="m")
+    assert [list(v) for v in found.vectors] == [pytest.approx(v) for v in expected]
 
 
-def _without_ids(events: list[Any]) -> list[Any]:
-    return [e for e in events if not isinstance(e, Done)]
-
-
-def test_a_recording_cut_short_is_no_answer(recorded: dict[str, Any]) -> None:
-    """Without its end mark a stream is a failure that keeps what had arrived."""
-    if not recorded["stream"] or recorded["name"] in ERRORS:
+def test_counts_of_tokens(recording: Recording, service: Service) -> None:
+    """The service's own figure, and said to be exact."""
+    if recording.kind != "count":
         return
-    body = recorded["body"]
-    for part in (0.2, 0.5):
-        stream = ChatStream("m")
-        stream.feed(body[: int(len(body) * part)])
-        if not stream.whole:
+    service.will(Answer([recording.body], 200, {"content-type": "application/json"}))
+    said = json.loads(recording.body)
+    counted = made(recording, service.url).count_tokens(ASK)
+    assert (counted.tokens, counted.exact) == (said.get("input_tokens") or said["totalTokens"], True)
+
+
+def vectors(entries: Any) -> list[list[float]]:
+    found = []
+    for entry in entries:
+        vector = entry if isinstance(entry, list) else entry.get("embedding", entry.get("values"))
+        if isinstance(vector, str):
+            raw = base64.b64decode(vector)
+            vector = list(struct.unpack(f"<{len(raw) // 4}f", raw))
+        found.append(vector)
+    return found
+
+
+def test_half_an_answer_is_none(recording: Recording) -> None:
+    """A stream that lost its end is a failure that keeps what had arrived; never an answer, never another error."""
+    if not recording.is_answer or not recording.stream or expected_error(recording):
+        return
+    dialect = made(recording).dialect
+    for part in (0.1, 0.3, 0.5):
+        reader = dialect.stream_reader("m")
+        reader.feed(recording.body[: int(len(recording.body) * part)])
+        if not reader.whole:
             with pytest.raises(e.IncompleteStreamError) as caught:
-                stream.finish()
-            assert caught.value.partial == stream.partial
+                reader.finish()
+            assert caught.value.partial == reader.partial
+
+
+def test_what_is_in_no_format_of_ours_ends_in_a_typed_error(recording: Recording, service: Service) -> None:
+    """Such as a completion of the old kind: said as such, or an answer without text; never a crash."""
+    if recording.kind:
+        return
+    kind = recording.headers.get("content-type", "application/json")
+    service.will(Answer([recording.body], recording.status, {"content-type": kind}))
+    for name in ("openai", "anthropic", "gemini"):
+        provider: Any = gathering.provider(f"{name}:m", base_url=service.url, api_key=KEY, max_retries=0)
+        try:
+            text = provider.complete(ASK).content
+        except e.ProviderError as error:
+            text = "" if str(error).startswith(name) else repr(error)
+        assert text == ""
