@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gathering.core.display import set_markdown_renderer as _set_markdown_renderer
 
 if TYPE_CHECKING:
-    from gathering.agents import Agent, Competency, PersonalityBlock, WindowMemory
+    from gathering.agents import Agent, AgentManager, Competency, Conversation, PersonalityBlock, WindowMemory
     from gathering.compare import Comparison, compare
     from gathering.core import config
     from gathering.core.budget import Budget, budget
@@ -36,11 +36,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Agent",
+    "AgentManager",
     "Budget",
     "Comparison",
     "Competency",
     "Completion",
     "ConfigurationError",
+    "Conversation",
     "GatheringError",
     "PersonalityBlock",
     "ProviderError",
@@ -64,11 +66,13 @@ __all__ = [
 
 _WHERE = {
     "Agent": "gathering.agents:Agent",
+    "AgentManager": "gathering.agents:AgentManager",
     "Budget": "gathering.core.budget:Budget",
     "Comparison": "gathering.compare:Comparison",
     "Competency": "gathering.agents:Competency",
     "Completion": "gathering.core.messages:Completion",
     "ConfigurationError": "gathering.core.errors:ConfigurationError",
+    "Conversation": "gathering.agents:Conversation",
     "GatheringError": "gathering.core.errors:GatheringError",
     "PersonalityBlock": "gathering.agents:PersonalityBlock",
     "ProviderError": "gathering.core.errors:ProviderError",

@@ -2,6 +2,10 @@
 
 from gathering.agents.agent import Agent
 from gathering.agents.competency import Competency
+from gathering.agents.consensus import Agreement
+from gathering.agents.conversation import Conversation
+from gathering.agents.delegation import AgentTool
+from gathering.agents.manager import AgentManager
 from gathering.agents.memory import WindowMemory
 from gathering.agents.personality import CombinedBlock, PersonalityBlock
 from gathering.agents.prompt import Explanation
@@ -10,8 +14,12 @@ from gathering.agents.traits import TRAITS
 __all__ = [
     "TRAITS",
     "Agent",
+    "AgentManager",
+    "AgentTool",
+    "Agreement",
     "CombinedBlock",
     "Competency",
+    "Conversation",
     "Explanation",
     "PersonalityBlock",
     "WindowMemory",

@@ -10,7 +10,7 @@ from typing import Any
 
 from gathering.core import config
 from gathering.core.errors import ConfigurationError
-from gathering.core.interfaces import ILLMProvider, ITool
+from gathering.core.interfaces import IAgent, ILLMProvider, ITool
 from gathering.core.permissions import IPolicy
 from gathering.core.registry import create_provider, create_tool
 
@@ -51,12 +51,16 @@ def tools_of(tools: Iterable[Any]) -> dict[str, ITool]:
 def _as_tool(item: Any) -> ITool:
     if isinstance(item, ITool):
         return item
+    if isinstance(item, IAgent):
+        from gathering.agents.delegation import AgentTool
+
+        return AgentTool(item)
     if callable(item) and not isinstance(item, type):
         from gathering.tools import tool
 
         made: ITool = tool(item)
         return made
-    raise ConfigurationError(f"{item!r:.60} is no tool: give a name, a function or an ITool")
+    raise ConfigurationError(f"{item!r:.60} is no tool: give a name, a function, an agent or an ITool")
 
 
 def checked_message(message: Any) -> str:

@@ -208,6 +208,20 @@ def _compare(context: Context) -> Any:
     return run_comparison(context.screen, prompts, subjects, wanted, context.keep)
 
 
+def _converse(context: Context) -> Any:
+    from gathering.notebook.conversing import run_conversation
+
+    options = context.request.options
+    renamed = {"turns": "max_turns", "strategy": "strategy", "vote": "vote", "seed": "seed"}
+    chosen = {new: options[old] for old, new in renamed.items() if old in options}
+    agents = [
+        context.space.agent(name.strip(",").removeprefix("@"))
+        for name in context.request.names
+        if name.strip(",")
+    ]
+    return run_conversation(context.screen, agents, context.prompt(), chosen)
+
+
 def _memory(context: Context) -> pd.DataFrame:
     memory: Any = getattr(context.agent(), "memory", None)
     if not hasattr(memory, "df"):
@@ -305,6 +319,7 @@ COMMANDS: Mapping[str, Callable[[Context], Any]] = {
     "agents": _agents,
     "ask": _ask,
     "compare": _compare,
+    "converse": _converse,
     "memory": _memory,
     "tools": _tools,
     "calls": _table(lambda trace: trace.calls()),

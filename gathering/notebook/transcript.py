@@ -17,6 +17,7 @@ from gathering.core.display import bundle, markdown_to_html
 from gathering.core.events import (
     Done,
     Event,
+    PermissionAsked,
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
@@ -112,7 +113,7 @@ class Transcript:
                 case ToolFinished(call, result):
                     for used in self._open_calls(call.id):
                         used.finish(result)
-                case ToolCallDelta() | UsageUpdate() | Done():
+                case ToolCallDelta() | UsageUpdate() | Done() | PermissionAsked():
                     pass
 
     def _append(self, kind: type[Said], text: str) -> None:

@@ -119,6 +119,8 @@ def _read(answer: Any, messages: list[MessageDict]) -> tuple[Completion, BaseExc
         return Completion(), _raised(answer)
     if callable(answer):
         return _read(answer(messages), messages)
+    if isinstance(answer, Completion):  # a mapping too, but one that says more than its keys
+        return answer, None
     if isinstance(answer, Mapping):
         completion = as_completion({k: v for k, v in _with_ids(answer).items() if k != "raises"})
         error = _raised(answer["raises"]) if answer.get("raises") is not None else None
@@ -131,7 +133,7 @@ def _raised(error: BaseException | type[BaseException]) -> BaseException:
 
 
 def _with_ids(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    if isinstance(answer, Completion) or not answer.get("tool_calls"):
+    if not answer.get("tool_calls"):
         return answer
     calls = [{"id": f"call_{n}", **call} for n, call in enumerate(answer["tool_calls"], 1)]
     return {**answer, "tool_calls": calls}

@@ -196,6 +196,34 @@ def test_use_sets_the_default_model(run: Run, parrot: str, shell: InteractiveShe
     assert shell.user_ns["eve"].model == "parrot"
 
 
+def test_agents_converse_in_a_cell(run: Run, displayed: Shown) -> None:
+    """Names with or without commas, options as in Python; the conversation is the cell's value and shown once."""
+    run("import gathering\nfrom gathering.testing import ScriptedProvider")
+    for name in ("eve", "bob"):
+        run(
+            f"{name} = gathering.Agent('{name}', "
+            f"llm_provider=ScriptedProvider(['{name} one', '{name} two', '1 yes']))"
+        )
+    displayed.clear()
+    cell = "%%gathering converse eve, bob --turns 4 --strategy mention --vote majority -o talk\nWell, bob?"
+    talk = run(cell).result
+    assert repr(talk).startswith("moderation: Well, bob?\nbob: bob one\neve: eve one")
+    assert talk.agreements[0].winner == "bob two"
+    assert run("talk.ended").result == "ended after 4 turns (max_turns)"
+    assert displayed == []
+
+
+def test_a_conversation_that_is_stopped_keeps_what_was_said(
+    shell: InteractiveShell, run: Run, displayed: Shown
+) -> None:
+    """The speeches before a Stop are shown, marked as stopped."""
+    run("import gathering\nfrom gathering.testing import ScriptedProvider")
+    run("eve = gathering.Agent('eve', llm_provider=ScriptedProvider(['one', KeyboardInterrupt()]))")
+    assert not shell.run_cell("%%gathering converse eve --turns 3\nGo.").success
+    assert "eve: one" in displayed[-1]["data"]["text/plain"]
+    assert "(stopped)" in displayed[-1]["data"]["text/plain"]
+
+
 @pytest.mark.parametrize(
     "line", ["%gathering ask ada How are you?", "reply = %gathering ask ada Why, and what for??"]
 )

@@ -16,6 +16,12 @@ from gathering.testing import ScriptedProvider
 HI = [{"role": "user", "content": "Hi there"}]
 
 
+def test_a_completion_is_given_as_it_is() -> None:
+    """With all its attributes, not only those of its dict form."""
+    answer = Completion("", refusal="No.", finish_reason="refusal")
+    assert ScriptedProvider([answer]).complete([]).refusal == "No."
+
+
 def test_answers_come_in_order_and_requests_are_kept() -> None:
     """Each call takes the next answer; what was asked is kept as it was then."""
     provider = ScriptedProvider(["one", "two"])
