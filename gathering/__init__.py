@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gathering.core.registry import create_provider as provider
     from gathering.core.results import ToolPermission, ToolResult
     from gathering.core.session import no_live_calls
-    from gathering.storage import Trace
+    from gathering.storage import Trace, cache
     from gathering.testing import tape
     from gathering.tools import tool
 
@@ -55,6 +55,7 @@ __all__ = [
     "WindowMemory",
     "__version__",
     "budget",
+    "cache",
     "compare",
     "config",
     "no_live_calls",
@@ -64,6 +65,12 @@ __all__ = [
     "trace",
 ]
 
+#: Names that are modules of their own.
+_ROOMS = {
+    "cache": "gathering.storage.cache",
+    "compare": "gathering.compare",
+    "config": "gathering.core.config",
+}
 _WHERE = {
     "Agent": "gathering.agents:Agent",
     "AgentManager": "gathering.agents:AgentManager",
@@ -98,8 +105,8 @@ def __getattr__(name: str) -> Any:
         from gathering.storage import Trace, default_store
 
         return Trace(default_store(), {"session": session_id()})
-    if name in ("compare", "config"):
-        return importlib.import_module("gathering.compare" if name == "compare" else "gathering.core.config")
+    if name in _ROOMS:
+        return importlib.import_module(_ROOMS[name])
     if name not in _WHERE:
         raise AttributeError(f"module 'gathering' has no attribute {name!r}")
     module, _, attribute = _WHERE[name].partition(":")

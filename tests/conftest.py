@@ -21,6 +21,7 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     config.reset()
     budget.budget_off()
+    monkeypatch.setattr(budget, "_session", budget.Account())
     session.forbid_live_calls(None)
     for name in ("limits", "circuit"):  # what is known of services is the process's
         if f"gathering.llm.{name}" in sys.modules:

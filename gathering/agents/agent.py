@@ -82,6 +82,7 @@ class Agent(IAgent):
         max_rounds: int = 8,
         params: Mapping[str, Any] | None = None,
         permissions: IPolicy | Iterable[Any] | None = None,
+        cache: bool | None = None,
         store: IRecorder | None = None,
     ) -> None:
         if not isinstance(name, str) or not name.strip():
@@ -97,6 +98,8 @@ class Agent(IAgent):
         self.tools = tools_of(tools.values() if isinstance(tools, Mapping) else tools)
         self.memory = self._bound(memory) if memory is not None else self._window_memory()
         self.max_rounds, self.params = max_rounds, dict(params or {})
+        if cache is not None:
+            self.params["cache"] = cache
         self.permissions = policy_of(permissions)
         self.conversation = new_id()
         #: Ceilings on what it may spend beside those that count for all, such as a comparison's.
@@ -260,6 +263,7 @@ class Agent(IAgent):
                 await batches.aclose()
 
     def _flow(self, question: _Question) -> Flow:
+        from gathering.storage.cache import cached
         from gathering.storage.telemetry import observed
 
         message = self._message(question)
@@ -267,10 +271,11 @@ class Agent(IAgent):
         recorder = self._recorder()
         recorder.ready()
         params = {**self.params, **question.params}
+        provider = wrapped(cached(self.llm_provider, params.pop("cache", None)))
         record = TurnRecord(self.name, self.conversation, observed(recorder))
         return turn(
             TurnPlan(
-                provider=wrapped(self.llm_provider),
+                provider=provider,
                 message=message,
                 record=record,
                 messages=self._context(message.content, params.get("max_tokens"), form),

@@ -29,6 +29,7 @@ from gathering.core.errors import (
 )
 from gathering.core.interfaces import IRecorder
 from gathering.core.portal import Job, beat, portal
+from gathering.storage.cache import number_wanted
 
 __all__ = ["Progress", "compare", "compare_async", "last"]
 
@@ -167,7 +168,7 @@ class _Run:
         agent.purse = self.purse
         outcome = functools.partial(Outcome, trial, agent.trace.store, agent.conversation)
         try:
-            reply = await agent.ask_async(trial.case.prompt, **self.params)
+            reply = await agent.ask_async(trial.case.prompt, **self._params(agent, trial))
         except _ENDS_THE_RUN as error:
             hear(outcome(error=error, status="error"))
             raise
@@ -181,6 +182,11 @@ class _Run:
             raise
         else:
             hear(outcome(reply=reply))
+
+    def _params(self, agent: Agent, trial: Trial) -> dict[str, Any]:
+        """The params of one question; from a cache each repeat has an answer of its own."""
+        wishes = (self.params.get("cache"), agent.params.get("cache"))
+        return {**self.params, "cache": number_wanted(agent.llm_provider, trial.repeat, *wishes)}
 
     def hear(self, outcome: Outcome) -> None:
         """Write an outcome down and say how far it is."""

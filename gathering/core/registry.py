@@ -124,6 +124,10 @@ TOOLS: Registry[ITool] = Registry(
 )
 
 
+#: Named, not imported: the room of the store is above this one.
+_CACHE = "gathering.storage.cache"
+
+
 def split_model(spec: str) -> tuple[str, str]:
     """Provider and model of ``"provider:model"``; the model is empty when only the provider is named.
 
@@ -145,13 +149,20 @@ def split_model(spec: str) -> tuple[str, str]:
 def create_provider(spec: str, **config: Any) -> ILLMProvider:
     """The provider of ``"provider:model"``, configured by keywords (``api_key``, ``base_url``, ``timeout``, ...).
 
+    With ``cache=True`` it stands behind the response cache.
+
     A chain ``"openai:gpt-5-mini | local"`` asks the next one where one cannot answer. Raises ``UnknownNameError``
     for a provider that is not known; what else it may raise is the provider's.
     """
     name, model = split_model(spec)
     if model:
         config.setdefault("model", model)
-    return PROVIDERS.resolve(name).create(name, {k: v for k, v in config.items() if v is not None})
+    cache = config.pop("cache", None)
+    made = PROVIDERS.resolve(name).create(name, {k: v for k, v in config.items() if v is not None})
+    if cache is None:
+        return made
+    behind: ILLMProvider = importlib.import_module(_CACHE).cached(made, cache)
+    return behind
 
 
 def create_tool(spec: str | Mapping[str, Any]) -> ITool:

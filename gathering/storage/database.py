@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from gathering.core.errors import StoreError
 from gathering.core.session import new_id
 from gathering.storage.columns import MASKED, ORDER, STORED
+from gathering.storage.folder import make_folder
 from gathering.storage.liveness import SessionRow, this_session
 from gathering.storage.schema import migrate, table, upsert
 from gathering.storage.values import DECODERS, ENCODERS, mask
@@ -45,7 +46,7 @@ class Database:
             if path == MEMORY:
                 connect = _in_memory()
             else:
-                _make_folder(Path(path))
+                _make_place(Path(path))
                 connect = _in_file(path)
             self._reading = _engine(connect, reading=True)
             self._engine = _engine(connect)
@@ -251,16 +252,11 @@ def _filtered(statement: Select[Any], name: str, where: Where) -> Select[Any]:
     return statement
 
 
-def _make_folder(path: Path) -> None:
-    """The file's folder. Our own one, ``.gathering``, keeps itself out of version control."""
-    folder = path.parent
+def _make_place(path: Path) -> None:
+    """The file's folder, if the file can be one."""
     if path.is_dir():
         raise StoreError(f"the trace cannot be kept at {str(path)!r} (it is a folder): name a file in it")
-    if folder.is_dir():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    if folder.name == ".gathering":
-        (folder / ".gitignore").write_text("*\n", "utf-8")
+    make_folder(path.parent)
 
 
 def _reason(err: Exception, path: str) -> tuple[str, str]:
