@@ -80,6 +80,7 @@ _FIRST: Mapping[str, Mapping[str, Kind]] = {
     },
 }
 
+
 def _booked_dollars(connection: Connection) -> None:
     from sqlalchemy import text
 
