@@ -21,7 +21,12 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, TypeAlias
 
-from gathering.core.errors import MalformedResponseError, ProviderConnectionError, ProviderError
+from gathering.core.errors import (
+    MalformedResponseError,
+    ProviderConnectionError,
+    ProviderError,
+    ProviderTimeoutError,
+)
 from gathering.core.events import Done, Event, TextDelta, ThinkingDelta
 from gathering.core.messages import Completion, MessageDict, ToolSpec
 from gathering.core.stream import Batch
@@ -110,6 +115,7 @@ class Request:
     signed: Callable[[ProviderError], ProviderError]
     jitter: Callable[[], float] = random.random
     admission: Admission = field(default_factory=Admission)
+    patience: float = 600.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,12 +273,16 @@ class _Attempt:
 
     def _stream(self, data: Any) -> Course:
         reader = self.reader = self.request.dialect.stream_reader(self.request.model)
-        feed, only_whole = reader.feed, not self.request.stream
+        feed, only_whole, quiet_since = reader.feed, not self.request.stream, None
         while True:
             events = feed(data)
-            if events and not only_whole:
-                self.shown = True
+            if not events:
+                quiet_since = self._quiet(quiet_since)
+            elif not only_whole:
+                self.shown, quiet_since = True, None
                 yield events
+            else:
+                quiet_since = None
             if reader.failure is not None:
                 raise reader.failure
             if reader.ended:
@@ -284,6 +294,15 @@ class _Attempt:
                     raise _Failed(Fault(data.error, data.retry)) from data.error.__cause__
                 break
         yield self._numbered(reader.finish())
+
+    def _quiet(self, since: float | None) -> float:
+        """Since when bytes have brought nothing. Raises ``ProviderTimeoutError``: signs of life are no answer."""
+        now, patience = self.request.admission.clock(), self.request.patience
+        if since is not None and now - since > patience:
+            raise ProviderTimeoutError(
+                f"sent signs of life and nothing else for {patience:g} s. Next: ask again, or give a longer timeout="
+            )
+        return now if since is None else since
 
     def _whole(self, text: bytes) -> Batch:
         """The one batch of an answer that came as one JSON body."""

@@ -222,6 +222,8 @@ _FILTER = re.compile(
 _NO_MODEL = re.compile(
     r"model_not_found|model.{0,80}(?:does not exist|not found)|unknown model", re.IGNORECASE
 )
+#: How OpenAI and Groq say which limit a request met.
+_TOO_LARGE = re.compile(r"\bLimit:? (\d+)\b.{0,40}?\bRequested:? (\d+)\b")
 _BUSY = re.compile(r"overloaded|unavailable|server_error|internal_error|capacity|timed? ?out", re.IGNORECASE)
 
 _BY_STATUS: Mapping[int, type[ProviderError]] = {
@@ -289,6 +291,8 @@ def _may_help(error: ProviderError, status: int, said: ServerError) -> bool:
     """Whether the same request may succeed when sent again."""
     if said.code == "tool_use_failed":  # the generation was bad, not the request
         return True
+    if (asked := _TOO_LARGE.search(said.message)) is not None and int(asked[2]) > int(asked[1]):
+        return False  # it would not fit into an empty minute either
     return (status in (408, 409, 429, 498) or status >= 500) and status != 501 and not _is_final(error)
 
 

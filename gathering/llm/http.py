@@ -299,7 +299,14 @@ class HTTPProvider(ILLMProvider):
         key = self._key(ask=True)
         admission = self._admission(key)
         request = Request(
-            dialect, self.model, body, stream, self.max_retries, self.signed, admission=admission
+            dialect,
+            self.model,
+            body,
+            stream,
+            self.max_retries,
+            self.signed,
+            admission=admission,
+            patience=self.timeout,
         )
         return course(request), self._line(path, "POST", self.timeout, key)
 

@@ -61,14 +61,22 @@ def wait_in_headers(headers: Mapping[str, str], now: Callable[[], float] = time.
     ``retry-after-ms`` counts before ``retry-after`` (seconds, a duration or an HTTP date), and both before the time
     at which an exhausted limit is filled up again.
     """
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        text = headers.get(name, "").strip()
-        seconds = duration(text)
-        if seconds is not None:
-            return seconds * unit
-        if (date := email.utils.parsedate_tz(text) if text else None) is not None:
-            return max(0.0, email.utils.mktime_tz(date) - now())
+    said = [
+        _after(headers.get("retry-after-ms", ""), 0.001, now),
+        _after(headers.get("retry-after", ""), 1.0, now),
+    ]
+    named = [seconds for seconds in said if seconds is not None]
+    if named:
+        return next(filter(None, named), 0.0)  # a nought beside a figure is a figure that was cut off
     return exhausted_for(headers, now)
+
+
+def _after(text: str, unit: float, now: Callable[[], float]) -> float | None:
+    seconds = duration(text)
+    if seconds is not None:
+        return seconds * unit
+    date = email.utils.parsedate_tz(text) if text.strip() else None
+    return None if date is None else max(0.0, email.utils.mktime_tz(date) - now())
 
 
 def exhausted_for(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:

@@ -13,7 +13,11 @@ from fake_service import Answer, Service, answer, chunk, sse
 
 import gathering
 from gathering.core import errors as e
+from gathering.core.events import TextDelta
 from gathering.llm.admission import Admission
+from gathering.llm.exchange import NEXT, Head, Request, Send, course
+from gathering.llm.openai import ChatDialect
+from gathering.llm.openai_chat import ChatStyle
 
 ASK = [{"role": "user", "content": "1+1?"}]
 HEAD = {"content-type": "text/event-stream", "x-request-id": "req_7"}
@@ -122,6 +126,29 @@ def test_each_fault_is_one_typed_error_with_all_that_is_known(service: Service, 
     assert words in text
     assert "Next: " in text
     assert "\n" not in text
+
+
+def test_signs_of_life_are_no_answer() -> None:
+    """A stream of comments alone ends when silence would have; what comes in between begins the time anew."""
+    ticking = iter(range(1000))
+    admission = Admission(clock=lambda: float(next(ticking)))
+    request = Request(
+        ChatDialect(ChatStyle()), "m", {}, True, 0, lambda error: error, admission=admission, patience=15
+    )
+    ping, said = b": ping\n\n", b"data: " + json.dumps(chunk("x")).encode() + b"\n\n"
+    run = course(request)
+    assert isinstance(next(run), Send)
+    assert run.send(Head(200, HEAD)) is NEXT
+    for piece in (*[ping] * 10, said, *[ping] * 10, said):
+        shown = run.send(piece)
+        if piece is said:
+            assert shown == [TextDelta("x")]
+            assert next(run) is NEXT
+    for _ in range(16):
+        assert run.send(ping) is NEXT
+    with pytest.raises(e.ProviderTimeoutError, match="signs of life and nothing else for 15 s") as caught:
+        run.send(ping)
+    assert caught.value.partial == "xx"
 
 
 def test_nobody_there_has_no_status(service: Service, call: Any) -> None:

@@ -102,6 +102,8 @@ def test_every_shape_of_body_is_read(status: int, body: Any, words: str) -> None
         (413, openai("Request too large: tokens per minute"), e.RateLimitError, False),
         (422, openai(), e.BadRequestError, False),
         (429, openai(), e.RateLimitError, True),
+        (429, openai("TPM: Limit 30000, Used 29000, Requested 1200."), e.RateLimitError, True),
+        (429, openai("TPM: Limit 30000, Requested 35000."), e.RateLimitError, False),
         (429, openai(code="insufficient_quota"), e.QuotaError, False),
         (429, {"error": {"details": [{"violations": [{"quotaId": "RequestsPerDay"}]}]}}, e.QuotaError, False),
         (498, openai(), e.OverloadedError, True),

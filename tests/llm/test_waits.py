@@ -25,6 +25,8 @@ def now() -> float:
         ({"retry-after": "0.25"}, 0.25),
         ({"retry-after": " 2s "}, 2.0),
         ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after-ms": "0", "retry-after": "1"}, 1.0),
+        ({"retry-after-ms": "0"}, 0.0),
         ({"retry-after": formatdate(NOW + 30, usegmt=True)}, 30.0),
         ({"retry-after": formatdate(0)}, 0.0),
         ({"retry-after": "soon"}, None),
