@@ -64,8 +64,8 @@ class HostProvider(HTTPProvider):
             base_url_variable=host.base_url_variable or variable_of(name),
             key_variable=host.key_variable,
             default_context=host.context,
-        )
             embedding_form=form_of(name),
+        )
         self.dialect = ChatDialect(replace(host.style, origin=name))
         self.structured_output = "native" if host.style.structured and not host.mixed else "prompted"
         self.takes_images = host.style.images

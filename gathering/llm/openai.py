@@ -16,6 +16,7 @@ from gathering.core.errors import ConfigurationError, LiveCallError, ProviderErr
 from gathering.core.messages import Completion, MessageDict, ToolSpec
 from gathering.core.offers import TokenCount
 from gathering.llm import openai_responses, openai_responses_answer
+from gathering.llm.embeddings import form_of
 from gathering.llm.http import HTTPProvider
 from gathering.llm.openai_answer import parse_response
 from gathering.llm.openai_chat import ChatStyle, build_request
@@ -124,6 +125,7 @@ class OpenAIProvider(HTTPProvider):
     default_base_url: ClassVar[str] = "https://api.openai.com/v1"
     base_url_variable: ClassVar[str] = "OPENAI_BASE_URL"
     key_variable: ClassVar[str] = "OPENAI_API_KEY"
+    embedding_form = form_of("openai")
     default_context: ClassVar[int] = 128_000
 
     def __init__(self, name: str = "openai", config: Mapping[str, Any] | None = None) -> None:
@@ -157,6 +159,7 @@ class OpenAICompatibleProvider(HTTPProvider):
 
     base_url_variable: ClassVar[str] = "OPENAI_COMPATIBLE_BASE_URL"
     key_variable: ClassVar[str] = "OPENAI_COMPATIBLE_API_KEY"
+    embedding_form = form_of("openai-compatible")
 
     def __init__(self, name: str = "openai-compatible", config: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, config or {})

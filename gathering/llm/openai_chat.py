@@ -153,7 +153,10 @@ def _messages(messages: Sequence[MessageDict], style: ChatStyle) -> list[dict[st
 
 def _unanswered(message: MessageDict, answered: set[Any], style: ChatStyle) -> list[dict[str, Any]]:
     """A result for each call that has none: the services refuse such a call, and an interrupted turn leaves one."""
-    asked = (ToolCall.from_dict(c).id for c in message.get("tool_calls") or ())
+    calls = message.get("tool_calls")
+    if not calls:
+        return []
+    asked = (ToolCall.from_dict(c).id for c in calls)
     left = [style.call_id(i) for i in asked if i and i not in answered]
     return [{"role": "tool", "tool_call_id": i, "content": _NOT_RUN} for i in left]
 
