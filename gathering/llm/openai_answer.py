@@ -7,12 +7,13 @@ file; requests are ``gathering.llm.openai_chat``'s, what a refusal in an HTTP st
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gathering.core.errors import MalformedResponseError
-from gathering.core.messages import Completion, FinishReason, ToolCall, Usage, text_of
+from gathering.core.messages import Completion, FinishReason, ToolCall, Usage
 from gathering.core.session import new_id
 from gathering.llm.faults import error_in_body
 from gathering.llm.openai_chat import ChatStyle
@@ -98,9 +99,7 @@ def split_content(content: Any) -> tuple[str, str]:
             text.append(part)
         elif isinstance(part, Mapping) and part.get("type") == "thinking":
             inner = part.get("thinking")
-            thinking.append(
-                inner if isinstance(inner, str) else text_of(inner if isinstance(inner, list) else ())
-            )
+            thinking.append(inner if isinstance(inner, str) else split_content(inner)[0])
         elif isinstance(part, Mapping) and isinstance(part.get("text"), str):
             text.append(part["text"])
     return "".join(text), "".join(thinking)
@@ -194,8 +193,19 @@ def _calls(wire: Any) -> tuple[tuple[ToolCall, ...], dict[str, Any]]:
     for item in wire if isinstance(wire, list) else ():
         if not isinstance(item, Mapping):
             continue
-        identity = item.get("id") if item.get("id") not in (None, "", "null") else new_call_id()
-        call = ToolCall.from_dict({**item, "id": identity})
+        identity = item.get("id")
+        given = isinstance(identity, str | int) and identity not in ("", "null")
+        function = item.get("function", item)
+        function = function if isinstance(function, Mapping) else {}
+        arguments = function.get("arguments")
+        if arguments is not None and not isinstance(arguments, str | Mapping):
+            arguments = json.dumps(arguments)
+        known = {
+            "id": identity if given else new_call_id(),
+            "name": str(function.get("name") or ""),
+            "arguments": arguments,
+        }
+        call = ToolCall.from_dict(known)
         calls.append(call)
         if item.get("extra_content"):
             extras[call.id] = item["extra_content"]
@@ -218,4 +228,6 @@ def _detail(usage: Mapping[str, Any], group: str, name: str) -> Any:
 
 
 def _count(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if math.isfinite(value) else None

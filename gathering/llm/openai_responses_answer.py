@@ -7,6 +7,7 @@ error an answer of a good status holds. Requests are ``gathering.llm.openai_resp
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -165,4 +166,6 @@ def _mappings(value: Any) -> list[Mapping[str, Any]]:
 
 def _count(figures: Any, name: str) -> int | None:
     value = figures.get(name) if isinstance(figures, Mapping) else None
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if math.isfinite(value) else None

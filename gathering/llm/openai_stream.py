@@ -183,7 +183,8 @@ class ChatStream(AnswerReader):
     def _reasoning(self, delta: Mapping[str, Any]) -> str:
         if delta.get("reasoning_content"):
             self._reasoning_field = "reasoning_content"
-        for detail in delta.get("reasoning_details") or ():
+        details = delta.get("reasoning_details")
+        for detail in details if isinstance(details, list) else ():
             if isinstance(detail, Mapping):
                 _join_detail(self._details, detail)
         return thinking_in(delta)
@@ -244,12 +245,13 @@ class _CallPieces:
 
     def _take_one(self, piece: Mapping[str, Any]) -> Event:
         index, identity = piece.get("index"), piece.get("id")
+        index = index if isinstance(index, int | str) else None
         identity = identity if isinstance(identity, str) and identity not in ("", "null") else ""
         function = piece.get("function")
         function = function if isinstance(function, Mapping) else {}
         call = self._find(index, identity, function)
         call["id"] = call["id"] or identity
-        call["name"] = call["name"] or function.get("name") or ""
+        call["name"] = call["name"] or str(function.get("name") or "")
         arguments = function.get("arguments")
         if not isinstance(arguments, str):
             arguments = "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
@@ -305,7 +307,8 @@ def _old_call(delta: Mapping[str, Any]) -> list[Any]:
 
 def _join_detail(details: dict[Any, dict[str, Any]], piece: Mapping[str, Any]) -> None:
     """Join the pieces of one reasoning detail: texts grow, the rest is taken when it comes."""
-    kept = details.setdefault(piece.get("index", len(details)), {})
+    index = piece.get("index")
+    kept = details.setdefault(index if isinstance(index, int | str) else len(details), {})
     for key, value in piece.items():
         if key in ("text", "summary", "data") and isinstance(value, str) and isinstance(kept.get(key), str):
             kept[key] += value
