@@ -57,7 +57,7 @@ class EmbeddingForm:
             usage = body.get("usage") or {}
         except (LookupError, TypeError, ValueError, AttributeError, binascii.Error) as err:
             raise _unreadable("a form that is not known") from err
-        if len(vectors) != count or len({len(v) for v in vectors}) > 1:
+        if len(vectors) != count or len({len(v) for v in vectors}) > 1 or not all(vectors):
             raise _unreadable(f"{len(vectors)} vectors to {count} texts")
         return vectors, Usage(_tokens(usage.get("prompt_tokens", usage.get("total_tokens"))), 0)
 
@@ -117,7 +117,7 @@ def _index(entry: Mapping[str, Any], position: int) -> int:
 
 def _vector(embedding: Any) -> Vector:
     if isinstance(embedding, str):
-        figures = array.array("f", base64.b64decode(embedding))
+        figures = array.array("f", base64.b64decode(embedding, validate=True))
         if sys.byteorder == "big":
             figures.byteswap()
         return tuple(figures)

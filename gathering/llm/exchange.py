@@ -28,7 +28,7 @@ from gathering.core.errors import (
     ProviderTimeoutError,
 )
 from gathering.core.events import Done, Event, TextDelta, ThinkingDelta
-from gathering.core.messages import Completion, MessageDict, ToolSpec
+from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage
 from gathering.core.stream import Batch
 from gathering.llm.admission import Admission
 from gathering.llm.faults import Fault, fault_of_answer, fault_of_error, request_id
@@ -116,6 +116,7 @@ class Request:
     jitter: Callable[[], float] = random.random
     admission: Admission = field(default_factory=Admission)
     patience: float = 600.0  # seconds
+    seen: Callable[[Usage], object] | None = None  # told what the call took
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +320,8 @@ class _Attempt:
         last = events[-1]
         if isinstance(last, Done):
             self.request.admission.passed(last.completion.usage)
+            if self.request.seen is not None:
+                self.request.seen(last.completion.usage)
             if self.number > 1:
                 events[-1] = Done(replace(last.completion, attempts=self.number))
         return events

@@ -44,6 +44,7 @@ from gathering.core.stream import Batch, TextStream
 from gathering.llm import prices
 from gathering.llm.admission import LONGEST_WAIT, Admission
 from gathering.llm.circuit import circuit_of
+from gathering.llm.counting import estimate, learn
 from gathering.llm.embeddings import EmbeddingForm, Vector, checked_texts
 from gathering.llm.exchange import Course, Dialect, Request, course
 from gathering.llm.faults import fault_of_answer
@@ -217,6 +218,10 @@ class HTTPProvider(ILLMProvider):
         """Where the key comes from (never the key itself); None where there is none."""
         return source_of_key(self.key_variable, self.config.get("api_key"), needed=self.needs_key)
 
+    def get_token_count(self, text: str) -> int:
+        """How many tokens the text has: an estimate, better with each answer of this model."""
+        return estimate(self.name, self.model, text)
+
     def listed(self) -> ModelInfo | None:
         """What the service's list said of this model in this process, None if it was not asked for."""
         return known_model(self.name, self.base_url, self.model)
@@ -287,14 +292,21 @@ class HTTPProvider(ILLMProvider):
         body = self.dialect.build_request(
             self.model, messages, tools, {**self.params, **params}, stream=stream
         )
-        return self._sending(self.dialect, self.path_for(stream=stream), body, stream=stream)
+        seen = functools.partial(learn, self.name, self.model, messages, tools)
+        return self._sending(self.dialect, self.path_for(stream=stream), body, stream=stream, seen=seen)
 
     def _plain_call(self, path: str, body: Mapping[str, Any]) -> tuple[Course, Line]:
         refuse_live_call(self.name, self.model)
         return self._sending(PlainDialect(path), path, dict(body), stream=False)
 
     def _sending(
-        self, dialect: Dialect, path: str, body: dict[str, Any], *, stream: bool
+        self,
+        dialect: Dialect,
+        path: str,
+        body: dict[str, Any],
+        *,
+        stream: bool,
+        seen: Callable[[Usage], object] | None = None,
     ) -> tuple[Course, Line]:
         key = self._key(ask=True)
         admission = self._admission(key)
@@ -307,6 +319,7 @@ class HTTPProvider(ILLMProvider):
             self.signed,
             admission=admission,
             patience=self.timeout,
+            seen=seen,
         )
         return course(request), self._line(path, "POST", self.timeout, key)
 
