@@ -25,6 +25,7 @@ from gathering.notebook.help import overview
 from gathering.notebook.magics import Magic
 from gathering.notebook.screen import Screen
 from gathering.notebook.settings import settings_of
+from gathering.tools.namespace import set_namespace
 
 __all__ = ["Extension"]
 
@@ -89,6 +90,8 @@ class Extension:
         # The number a cell is shown with; the shell's own count moves on at another moment in each IPython.
         set_cell_source(lambda: self.shell.displayhook.prompt_count)
         self._undo.append(lambda: set_cell_source(None))
+        set_namespace(lambda: self.shell.user_ns)  # for the notebook tool
+        self._undo.append(lambda: set_namespace(None))
         _before_cell()
         self._undo.append(lambda: setattr(GatheringError, "show_full_traceback", False))
 

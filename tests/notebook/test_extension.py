@@ -12,6 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from gathering import notebook
 from gathering.core import config
+from gathering.core.registry import create_tool
 from gathering.core.session import current_cell
 
 
@@ -38,6 +39,16 @@ def test_unloading_restores_everything(bare_shell: InteractiveShell) -> None:
     bare_shell.configurables[-1].model = "parrot"
     notebook.unload(bare_shell)
     assert state(bare_shell) == before
+
+
+def test_the_notebook_tool_looks_into_this_shell(bare_shell: InteractiveShell) -> None:
+    """A tool made from plain data sees the shell's variables while the extension is loaded, and none afterwards."""
+    tool = create_tool({"name": "notebook", "names": ["result"]})
+    notebook.load(bare_shell)
+    bare_shell.run_cell("result = 42")
+    assert tool.execute("result").output == {"variable": "result", "type": "int", "value": 42}
+    notebook.unload(bare_shell)
+    assert not tool.is_available()
 
 
 def test_the_user_s_own_magic_of_that_name_comes_back(bare_shell: InteractiveShell) -> None:
