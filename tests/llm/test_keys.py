@@ -9,9 +9,10 @@ import types
 
 import pytest
 
+import gathering
 from gathering.core.errors import AuthenticationError, ConfigurationError
 from gathering.llm import keys
-from gathering.llm.keys import Secret, find_key, is_loopback, scrub, shown_url
+from gathering.llm.keys import Secret, find_key, is_loopback, scrub, shown_url, source_of_key
 
 KEY = "sk-abcdefghij0123456789"
 
@@ -19,6 +20,7 @@ KEY = "sk-abcdefghij0123456789"
 @pytest.fixture(autouse=True)
 def nothing_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "_found", {})
+    monkeypatch.setattr(keys, "_sources", {})
 
 
 def find(given: Secret | None = None, *, needed: bool = True, ask: bool = True) -> Secret | None:
@@ -80,6 +82,46 @@ def test_the_keyring_is_asked_when_a_key_is_needed(monkeypatch: pytest.MonkeyPat
     ring.get_password = locked  # type: ignore[attr-defined]
     keys._found.clear()
     assert find(ask=False) is None
+
+
+def colab(monkeypatch: pytest.MonkeyPatch, **secrets: str) -> None:
+    """A Colab notebook with these secrets; for any other one it raises, as Colab does."""
+    names = ("google", "google.colab", "google.colab.userdata")
+    for name in names:
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    sys.modules[names[-1]].get = secrets.__getitem__  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    monkeypatch.setattr(keys, "under_test", lambda: False)
+
+
+def test_a_secret_of_a_colab_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found behind the environment and the keyring, and before a person is asked."""
+    colab(monkeypatch, SOME_API_KEY=KEY)
+    found = find()
+    assert found is not None
+    assert found.reveal() == KEY
+    assert source_of_key("SOME_API_KEY", None, needed=True) == "Colab secret"
+    monkeypatch.setenv("SOME_API_KEY", "of-the-environment")
+    assert source_of_key("SOME_API_KEY", None, needed=True) == "SOME_API_KEY"
+
+
+def test_a_colab_notebook_without_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its error is as good as no key."""
+    colab(monkeypatch)
+    assert find(ask=False) is None
+
+
+def test_where_a_key_comes_from_is_told_without_it() -> None:
+    """The name of a place, never the key."""
+    assert source_of_key("SOME_API_KEY", Secret(KEY), needed=True) == "api_key"
+    assert source_of_key("SOME_API_KEY", None, needed=True) is None
+
+
+def test_a_key_in_the_wrong_place_is_not_shown() -> None:
+    """Headers that are a text are refused by their type: the text may be the key."""
+    with pytest.raises(ConfigurationError, match="headers of openai is a str") as caught:
+        gathering.provider("openai:m", headers=f"Authorization: Bearer {KEY}")
+    assert KEY not in str(caught.value)
 
 
 def test_a_person_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
