@@ -37,9 +37,10 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, as in a U
 _PAIRS = [
     a + b for a in _ALPHABET for b in _ALPHABET
 ]  # two digits at a time: an id is made several times a call
-_SHIFTS = range(120, -1, -10)
+_LOW, _LOW_SHIFTS, _HIGH_SHIFTS = (1 << 40) - 1, range(30, -1, -10), range(80, -1, -10)
 _lock = threading.Lock()
 _last_id = 0
+_head: tuple[int, str] = (-1, "")
 _session: tuple[int, str] = (0, "")
 _wrappers: list[Wrapper] = []
 _forbidden: str | None = None
@@ -48,14 +49,21 @@ _cell_source: Callable[[], int | None] | None = None
 
 def new_id() -> str:
     """A new 26-character id; ids made later in this process sort later."""
-    global _last_id
+    global _last_id, _head
     with _lock:
         earliest = (time.time_ns() // 1_000_000) << 80
         if _last_id < earliest:
             _last_id = earliest | int.from_bytes(os.urandom(10), "big") >> 1
         _last_id += 1
         value = _last_id
-    return "".join([_PAIRS[(value >> shift) & 1023] for shift in _SHIFTS])
+    high, head = value >> 40, _head
+    if high != head[0]:  # most ids begin as the one before them
+        head = _head = high, _digits(high, _HIGH_SHIFTS)
+    return head[1] + _digits(value & _LOW, _LOW_SHIFTS)
+
+
+def _digits(value: int, shifts: range) -> str:
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in shifts])
 
 
 def session_id() -> str:

@@ -84,6 +84,7 @@ class Connection:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self._patience: float | None = None
 
     @property
     def stale(self) -> bool:
@@ -97,7 +98,7 @@ class Connection:
     def send(self, data: bytes, seconds: float) -> None:
         """Send all of it. Raises ``LineError``."""
         try:
-            self._socket.settimeout(seconds)
+            self._bear(seconds)
             self._socket.sendall(data)
         except TimeoutError as err:
             raise LineError("silence", str(err)) from err
@@ -107,12 +108,17 @@ class Connection:
     def receive(self, seconds: float) -> bytes:
         """What arrives next, nothing at the end. Raises ``LineError``."""
         try:
-            self._socket.settimeout(seconds)
+            self._bear(seconds)
             return self._socket.recv(READ_SIZE)
         except TimeoutError as err:
             raise LineError("silence", str(err)) from err
         except OSError as err:
             raise LineError("broken", _text(err)) from err
+
+    def _bear(self, seconds: float) -> None:
+        if seconds != self._patience:  # setting it is a call to the system, for each read of a stream
+            self._socket.settimeout(seconds)
+            self._patience = seconds
 
     def close(self) -> None:
         """Hang up."""

@@ -51,11 +51,9 @@ def mask(text: str) -> str:
 
 def clean_text(value: Any) -> str | None:
     """The value as text any database takes: surrogates without their other half become U+FFFD."""
-    if value is None:
-        return None
+    if value is None or (type(value) is str and value.isascii()):
+        return value
     text = value if isinstance(value, str) else _as_text(value)
-    if text.isascii():
-        return text
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -89,6 +87,8 @@ def _as_text(value: Any) -> str:
 
 
 def _integer(value: Any) -> int | float | None:
+    if value is None or (type(value) is int and -_INT64 <= value < _INT64):
+        return value
     number = _number(value)
     if number is None or number != number or abs(number) == float("inf"):
         return None
@@ -96,6 +96,8 @@ def _integer(value: Any) -> int | float | None:
 
 
 def _real(value: Any) -> float | None:
+    if value is None or type(value) is float:
+        return value
     number = _number(value)
     try:
         return None if number is None else float(number)

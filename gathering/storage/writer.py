@@ -151,8 +151,8 @@ class Writer:
         growing = self._growing.get(key)
         if growing is not None:
             growing.replace(row)
-        functions = {c: v for c, v in row.items() if callable(v)}
-        if functions:
+        if any(map(callable, row.values())):
+            functions = {c: v for c, v in row.items() if callable(v)}
             row = {c: v for c, v in row.items() if c not in functions}
             identity = {k: row[k] for k in KEYS[table]}
             self._growing[key] = _Growing(identity, functions, row.get("call_id"))
