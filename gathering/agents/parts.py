@@ -41,10 +41,10 @@ def tools_of(tools: Iterable[Any]) -> dict[str, ITool]:
     """The tools by name, made from names, mappings and functions. Raises ``ConfigurationError``."""
     found: dict[str, ITool] = {}
     for item in tools:
-        one = create_tool(item) if isinstance(item, str | Mapping) else _as_tool(item)
-        if one.name in found:
-            raise ConfigurationError(f"two tools are named {one.name!r}: give one of them another name")
-        found[one.name] = one
+        for one in (create_tool(item) if isinstance(item, str | Mapping) else _as_tool(item)).expand():
+            if one.name in found:
+                raise ConfigurationError(f"two tools are named {one.name!r}: give one of them another name")
+            found[one.name] = one
     return found
 
 

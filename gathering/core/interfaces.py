@@ -251,6 +251,10 @@ class ITool(ABC):
         wanted = ", ".join(self.get_parameters_schema().get("properties", {})) or "no arguments"
         return f"{self.name} cannot use {input_data!r}: it takes {wanted}"
 
+    def expand(self) -> list[ITool]:
+        """The tools this one stands for in an agent's list; by default itself alone."""
+        return [self]
+
     @property
     def asynchronous(self) -> bool:
         """Whether its own form is the awaited one: several such tools run side by side, also in a sync turn."""

@@ -119,6 +119,7 @@ TOOLS: Registry[ITool] = Registry(
         "database": "gathering.tools.database:DatabaseTool",
         "filesystem": "gathering.tools.filesystem:FileSystemTool",
         "http": "gathering.tools.http_get:HTTPTool",
+        "mcp": "gathering.tools.mcp:MCPServer",
         "notebook": "gathering.tools.namespace:NotebookTool",
         "python": "gathering.tools.python:PythonTool",
     },

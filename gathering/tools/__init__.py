@@ -12,6 +12,7 @@ from gathering.tools.database import DatabaseTool
 from gathering.tools.filesystem import FileSystemTool
 from gathering.tools.function import FunctionTool, tool
 from gathering.tools.http_get import HTTPTool
+from gathering.tools.mcp import MCPServer
 from gathering.tools.namespace import NotebookTool
 from gathering.tools.python import PythonTool
 from gathering.tools.registry import ToolRegistry
@@ -23,6 +24,7 @@ __all__ = [
     "FileSystemTool",
     "FunctionTool",
     "HTTPTool",
+    "MCPServer",
     "NotebookTool",
     "PythonTool",
     "ToolPermission",
