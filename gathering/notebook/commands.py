@@ -17,7 +17,7 @@ from gathering.core.display import bundle, card
 from gathering.core.errors import ConfigurationError, UnknownNameError
 from gathering.core.interfaces import IAgent
 from gathering.core.messages import Reply
-from gathering.core.registry import PROVIDERS, TOOLS, create_provider, split_model
+from gathering.core.registry import PROVIDERS, create_provider, split_model
 from gathering.notebook.cards import preformatted, status_note
 from gathering.notebook.expand import expand
 from gathering.notebook.help import help_text
@@ -233,16 +233,9 @@ def _memory(context: Context) -> pd.DataFrame:
 
 
 def _tools(context: Context) -> pd.DataFrame:
-    import pandas as pd
+    from gathering.notebook.tools import tools_frame
 
-    if context.name is None:
-        return pd.DataFrame({"tool": list(TOOLS)})
-    tools = getattr(context.agent(), "tools", {})
-    rows = [
-        (name, tool.get_description(), ", ".join(sorted(p.value for p in tool.permissions)))
-        for name, tool in tools.items()
-    ]
-    return pd.DataFrame(rows, columns=["tool", "description", "permissions"])
+    return tools_frame(None if context.name is None else getattr(context.agent(), "tools", {}))
 
 
 def _table(of: Callable[[Any], Any]) -> Callable[[Context], Any]:
