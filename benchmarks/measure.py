@@ -6,6 +6,7 @@ Owns no load: what is run is ``run.py``'s and ``peers.py``'s.
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import statistics
 import subprocess
@@ -38,6 +39,11 @@ def service() -> Iterator[str]:
     """The base URL of the fake service, in a process of its own."""
     script = Path(__file__).with_name("server.py")
     process = subprocess.Popen([sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with _apart(process.pid):
+        yield from _serving(process)
+
+
+def _serving(process: subprocess.Popen[bytes]) -> Iterator[str]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -46,6 +52,21 @@ def service() -> Iterator[str]:
         process.stdin.close()
         process.wait(10)
         process.stdout.close()
+
+
+@contextlib.contextmanager
+def _apart(server: int) -> Iterator[None]:
+    """Each on a processor of its own: one that changes over to the other's finds nothing of its own in the caches."""
+    if not hasattr(os, "sched_setaffinity"):  # no such thing on this system: the figures spread more
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(server, {max(cores)})
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def cpu() -> float:

@@ -35,12 +35,13 @@ TOOLS = [{"type": "function", "function": {"name": "add", "description": "The su
 
 @dataclass
 class Loads:
-    """What a library is asked to do. ``stream`` gives the number of its pieces of text."""
+    """What a library is asked to do. ``stream`` gives the number of its pieces of text; ``settle`` ends what is under way."""
 
     call: Callable[[], object]
     call_async: Callable[[], Awaitable[object]] | None = None
     stream: Callable[[], int] | None = None
     turn: Callable[[], object] | None = None
+    settle: Callable[[], object] = lambda: None
 
 
 def add(a: int, b: int) -> int:
@@ -116,7 +117,7 @@ def gathering(url: str) -> Loads:
         assert len(reply.tool_calls) == 1
         _right(reply.text)
 
-    return Loads(call, call_async, stream, turn)
+    return Loads(call, call_async, stream, turn, store.flush)
 
 
 def openai(url: str) -> Loads:
@@ -290,25 +291,29 @@ def cold(code: str) -> float:
     return statistics.median(times) * 1e6
 
 
-def timed(function: Callable[[], object], times: int, per: int = 1) -> float:
+def timed(function: Callable[[], object], settle: Callable[[], object], times: int, per: int = 1) -> float:
     """Microseconds of one of ``times`` runs, after some that do not count."""
     for _ in range(max(1, times // 10)):
         function()
+    settle()
     begun = cpu()
     for _ in range(times):
         function()
+    settle()
     return (cpu() - begun) / times / per * 1e6
 
 
-def timed_async(function: Callable[[], Awaitable[object]], times: int) -> float:
+def timed_async(function: Callable[[], Awaitable[object]], settle: Callable[[], object], times: int) -> float:
     """The same for what is awaited, all on one loop."""
 
     async def run() -> float:
         for _ in range(times // 10):
             await function()
+        settle()
         begun = cpu()
         for _ in range(times):
             await function()
+        settle()
         return (cpu() - begun) / times * 1e6
 
     return asyncio.run(run())
@@ -325,10 +330,11 @@ def main(name: str, url: str, statement: str) -> None:
     figures: dict[str, float | None] = {"import": cold(statement) - cold("pass")}
     sys.stdout, out = sys.stderr, sys.stdout  # some print as they go
     loads: Loads = globals()[name.replace("-", "_")](url)
-    figures["call"] = timed(loads.call, 100)
-    figures["stream"] = loads.stream and timed(lambda: whole_stream(loads), 2, CHUNKS)
-    figures["turn"] = loads.turn and timed(loads.turn, 50)
-    figures["call_async"] = loads.call_async and timed_async(loads.call_async, 100)
+    settle = loads.settle
+    figures["call"] = timed(loads.call, settle, 200)
+    figures["stream"] = loads.stream and timed(lambda: whole_stream(loads), settle, 4, CHUNKS)
+    figures["turn"] = loads.turn and timed(loads.turn, settle, 100)
+    figures["call_async"] = loads.call_async and timed_async(loads.call_async, settle, 200)
     out.write(json.dumps(figures) + "\n")
     out.flush()
     os._exit(0)  # clients that are still open have nothing more to say

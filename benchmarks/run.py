@@ -16,7 +16,7 @@ Rows of one table:
   and all at once, at 200 ms latency: seconds of the best run, of which 2.0 and 0.2 are the service's.
 - **agents**: building an agent with one tool: microseconds, and KiB that Python allocates for it.
 
-How: the service (``server.py``) runs in a process of its own and sends precomputed bytes. CPU is user and system time
+How: the service (``server.py``) runs in a process of its own, on a processor of its own, and sends precomputed bytes. CPU is user and system time
 of the client's process with all its threads, the trace's writer included: each sample ends with a flush. Ours and the
 raw client take turns, a ratio is taken within each turn, and the median over the turns is shown. Absolute figures are
 medians too, for scale only: quote the ratios. ``--check`` ends with code 1 when a bound is broken.
