@@ -420,7 +420,7 @@ class IRecorder(ABC):
     def rows(self, table: str, where: Mapping[str, Any] | None = None) -> Iterable[dict[str, Any]]:
         """The rows of a table with these values, oldest first."""
 
-    def turn_over(self, error: BaseException | None = None) -> None:
+    def turn_over(self, error: BaseException | None = None) -> None:  # noqa: B027 - most recorders have nothing to do then
         """Told when a turn has put its last row, with what ended it if it failed. By default nothing happens."""
 
     def spent_beside(self, session: str) -> float:

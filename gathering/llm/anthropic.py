@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from gathering.core.errors import ConfigurationError
+from gathering.core.errors import ConfigurationError, LiveCallError, ProviderError
 from gathering.core.messages import Completion, MessageDict, ToolSpec
+from gathering.core.offers import TokenCount
 from gathering.llm.anthropic_answer import is_paused, joined, parse_response
-from gathering.llm.anthropic_messages import build_request
-from gathering.llm.anthropic_params import default_tokens, has_native_output
+from gathering.llm.anthropic_messages import build_request, count_request
+from gathering.llm.anthropic_params import has_native_output, most_tokens
 from gathering.llm.anthropic_stream import MessagesStream
 from gathering.llm.courses import amended, continued
 from gathering.llm.exchange import Course
@@ -100,13 +101,21 @@ class AnthropicProvider(HTTPProvider):
 
     def get_max_tokens(self) -> int:
         """Tokens the model can read and write in one call together."""
-        if self.config.get("context"):
-            return int(self.config["context"])
-        return 1_000_000 if _LARGE.match(self.model) else self.default_context
+        usual = _LARGE.match(self.model) and not self.config.get("context") and not self.listed()
+        return 1_000_000 if usual else super().get_max_tokens()
 
     def get_max_output(self) -> int:
-        """Tokens an answer can have: what each request says, as the service wants it said."""
-        return int(self.params.get("max_tokens") or default_tokens(self.model))
+        """Tokens an answer can have, thinking included: each request sets this limit, the model's own is higher."""
+        return int(self.params.get("max_tokens") or most_tokens(self.model))
+
+    def count_tokens(self, messages: list[MessageDict], tools: list[ToolSpec] | None = None) -> TokenCount:
+        """The service's own count; an estimate where it cannot be asked."""
+        body = count_request(self.model, messages, tools, origin=self.dialect.origin)
+        try:
+            counted = self.ask(f"{self.dialect.path}/count_tokens", body)
+            return TokenCount(int(counted["input_tokens"]), exact=True)
+        except (ProviderError, LiveCallError, LookupError, TypeError, ValueError):
+            return super().count_tokens(messages, tools)
 
     def _call(
         self,

@@ -14,7 +14,7 @@ from typing import Any
 from gathering.core.messages import ToolSpec
 from gathering.llm.anthropic_schema import closed_schema
 
-__all__ = ["MOST_UNSTREAMED", "default_tokens", "has_native_output", "request_fields", "tool_fields"]
+__all__ = ["MOST_UNSTREAMED", "has_native_output", "most_tokens", "request_fields", "tool_fields"]
 
 #: ``max_tokens`` must be said. Models from version 4 on write far more; of others nothing is known.
 DEFAULT_TOKENS, DEFAULT_TOKENS_OLD = 16_384, 4_096
@@ -50,7 +50,7 @@ def request_fields(model: str, params: Mapping[str, Any], *, has_tools: bool) ->
     if has_tools and (choice := _tool_choice(params)) is not None:
         fields["tool_choice"] = choice
     _without_contradictions(fields)
-    fields.setdefault("max_tokens", default_tokens(model) + _budget(fields.get("thinking")))
+    fields.setdefault("max_tokens", _default_tokens(model) + _budget(fields.get("thinking")))
     return fields
 
 
@@ -150,14 +150,19 @@ def _think(fields: dict[str, Any], model: str, effort: str) -> None:
         return
     room = fields.get("max_tokens", 1 << 30) - 1
     budget = min(_BUDGETS.get(effort, _LARGEST_BUDGET), room)
-    if budget < _BUDGETS["minimal"]:
+    if version < (3, 7) or budget < _BUDGETS["minimal"]:
         _left_out("reasoning_effort", effort)
     else:
         fields.setdefault("thinking", {"type": "enabled", "budget_tokens": budget})
 
 
-def default_tokens(model: str) -> int:
-    """The longest answer, if nobody says another length."""
+def most_tokens(model: str) -> int:
+    """The most an answer can have if nobody says a length, however long it is to think."""
+    by_number = _LARGEST_BUDGET if (3, 7) <= (_version(model) or (9, 9)) < (4, 6) else 0
+    return _default_tokens(model) + by_number
+
+
+def _default_tokens(model: str) -> int:
     return DEFAULT_TOKENS if (_version(model) or (0, 0)) >= (4, 0) else DEFAULT_TOKENS_OLD
 
 

@@ -7,21 +7,31 @@ socket ``gathering.llm.http``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from gathering.core.errors import ConfigurationError
-from gathering.core.messages import Completion, MessageDict, ToolSpec
-from gathering.llm.gemini_answer import parse_response
+from gathering.core.errors import ConfigurationError, LiveCallError, ProviderError
+from gathering.core.messages import Completion, MessageDict, OutputMode, ToolSpec
+from gathering.core.offers import TokenCount
+from gathering.llm.courses import amended, continued
+from gathering.llm.embeddings import EmbeddingForm
+from gathering.llm.exchange import Course
+from gathering.llm.gemini_answer import is_botched, parse_response
 from gathering.llm.gemini_content import build_request
+from gathering.llm.gemini_embeddings import GeminiEmbeddingForm
+from gathering.llm.gemini_params import takes_output_with_tools
 from gathering.llm.gemini_stream import GeminiStream
 from gathering.llm.http import HTTPProvider
 from gathering.llm.keys import Secret
-from gathering.llm.wire import Headers
+from gathering.llm.wire import Headers, Line
 
 __all__ = ["GeminiDialect", "GeminiProvider"]
+
+#: The generations whose answers are short.
+_SHORT = re.compile(r"models/gemini-(1\b|2\.0\b)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,9 @@ class GeminiProvider(HTTPProvider):
     base_url_variable: ClassVar[str] = "GEMINI_BASE_URL"
     key_variable: ClassVar[str] = "GEMINI_API_KEY"
     default_context: ClassVar[int] = 1_048_576
+    structured_output = "native"
+    takes_images = True
+    embedding_form = GeminiEmbeddingForm()
 
     def __init__(self, name: str = "gemini", config: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, config or {})
@@ -70,7 +83,7 @@ class GeminiProvider(HTTPProvider):
                 "service's address for that dialect"
             )
         own = self.base_url == self.default_base_url
-        self.dialect = GeminiDialect("gemini" if own else f"{name} {self.base_url}")
+        self.dialect: GeminiDialect = GeminiDialect("gemini" if own else f"{name} {self.base_url}")
 
     def auth_headers(self, key: Secret | None) -> dict[str, str]:
         """The header that carries the key, which never stands in an address."""
@@ -78,8 +91,7 @@ class GeminiProvider(HTTPProvider):
 
     def path_for(self, *, stream: bool) -> str:
         """Where a request goes: the model and the kind of answer are in the path."""
-        # A name with a slash says itself which collection it is in: "models/...", "tunedModels/...".
-        where = f"/{quote(self.model)}" if "/" in self.model else f"{self.dialect.path}/{quote(self.model)}"
+        where = f"/{quote(_named(self.model))}"
         return f"{where}:streamGenerateContent?alt=sse" if stream else f"{where}:generateContent"
 
     def get_max_output(self) -> int:
@@ -108,12 +120,19 @@ class GeminiProvider(HTTPProvider):
         *,
         stream: bool,
     ) -> tuple[Course, Line]:
-        """The course of a call; its completion says how a structured answer came about."""
-        run, line = super()._call(messages, tools, params, stream=stream)
-        if not params.get("output"):
-            return run, line
-        mode: OutputMode = "prompted" if tools and not takes_output_with_tools(self.model) else "native"
-        return amended(run, lambda completion: replace(completion, output_mode=mode)), line
+        """The course of a call: sent once more if a tool call came to nothing, and telling how its form came about."""
+        call = super()._call
+        run, line = call(messages, tools, params, stream=stream)
+
+        def following(botched: Completion) -> Course | None:
+            return call(messages, tools, params, stream=stream)[0] if is_botched(botched) else None
+
+        if tools:
+            run = continued(run, following, _second_try, most=1)
+        if params.get("output"):
+            mode: OutputMode = "prompted" if tools and not takes_output_with_tools(self.model) else "native"
+            run = amended(run, lambda completion: replace(completion, output_mode=mode))
+        return run, line
 
     def _embedding(
         self, texts: Sequence[str], model: str | None
@@ -121,6 +140,12 @@ class GeminiProvider(HTTPProvider):
         """The form with its path, in which the model stands here."""
         form, name, batches = super()._embedding(texts, model)
         return replace(form, path=f"/{quote(_named(name))}:batchEmbedContents"), name, batches
+
+
+def _second_try(first: Completion, second: Completion) -> Completion:
+    """The second answer, with what both have cost."""
+    attempts = first.attempts + second.attempts
+    return replace(second, usage=first.usage + second.usage, attempts=attempts)
 
 
 def _named(model: str) -> str:

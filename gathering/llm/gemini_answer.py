@@ -19,7 +19,7 @@ from gathering.core.messages import Completion, FinishReason, ToolCall, Usage
 from gathering.core.session import new_id
 from gathering.llm.faults import error_in_body
 
-__all__ = ["Answer", "parse_response", "usage_of"]
+__all__ = ["Answer", "is_botched", "parse_response", "usage_of"]
 
 _FINISH: Mapping[str, FinishReason] = {"STOP": "stop", "MAX_TOKENS": "length"}
 _FILTERS = frozenset(
@@ -50,6 +50,13 @@ def parse_response(body: Any, model: str = "", *, origin: str = "gemini") -> Com
             f"the answer has no candidates ({json.dumps(body)[:200]}): check that base_url is a Gemini service"
         )
     return answer.completion()
+
+
+def is_botched(completion: Completion) -> bool:
+    """Whether there is nothing in the answer because the model wrote a call that the service could not read."""
+    candidate = _first(_mapping(completion.raw).get("candidates"))
+    unread = candidate.get("finishReason") in ("MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE")
+    return unread and not completion.content and not completion.tool_calls
 
 
 class Answer:

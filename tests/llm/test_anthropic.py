@@ -14,6 +14,7 @@ import gathering
 from gathering.core import errors as e
 from gathering.core.events import Done, TextDelta, ThinkingDelta, ToolCallDelta
 from gathering.core.messages import Completion
+from gathering.core.session import no_live_calls
 from gathering.llm.anthropic_messages import build_request
 from gathering.llm.anthropic_stream import MessagesStream
 
@@ -250,10 +251,37 @@ def test_a_structured_answer_says_how_its_form_came_about(service: Service) -> N
     assert modes == ["native", "prompted", "prompted"]
 
 
-def test_how_long_an_answer_can_be() -> None:
-    """As long as the request says; the service wants it said."""
-    assert gathering.provider("anthropic:claude-opus-5").get_max_output() == 16_384
-    assert gathering.provider("anthropic:claude-opus-5", max_tokens=100).get_max_output() == 100
+@pytest.mark.parametrize("model", ["claude-opus-5", "claude-haiku-4-5", "claude-3-7-sonnet"])
+def test_how_long_an_answer_can_be(model: str) -> None:
+    """As long as the request says, also with the longest thinking; the service wants it said."""
+    most = gathering.provider(f"anthropic:{model}").get_max_output()
+    assert build_request(model, ASK, None, {}, stream=False)["max_tokens"] <= most
+    assert build_request(model, ASK, None, {"reasoning_effort": "max"}, stream=False)["max_tokens"] <= most
+    assert gathering.provider(f"anthropic:{model}", max_tokens=100).get_max_output() == 100
+
+
+def test_tokens_are_counted_by_the_service(service: Service) -> None:
+    """What is read is counted: messages, system prompt and tools, but no options."""
+    service.will_say({"input_tokens": 42})
+    messages = [{"role": "system", "content": "Be brief."}, *ASK]
+    tool = {"name": "add", "description": "Adds.", "parameters": {}}
+    counted = provider(service, max_tokens=5).count_tokens(messages, [tool])
+    assert (int(counted), counted.exact) == (42, True)
+    asked = service.received[0]
+    assert (asked.method, asked.path) == ("POST", "/v1/messages/count_tokens")
+    assert sorted(asked.json) == ["messages", "model", "system", "tools"]
+
+
+@pytest.mark.parametrize("broken", [refused("no", "not_found_error", 404), said({"tokens": 1}), said([])])
+def test_tokens_are_estimated_where_the_service_cannot_count(service: Service, broken: Answer) -> None:
+    """It has no such path, answers something else, or is not to be asked at all."""
+    service.will(broken)
+    counted = provider(service).count_tokens(ASK)
+    assert counted.tokens > 0
+    assert not counted.exact
+    with no_live_calls():
+        assert not provider(service).count_tokens(ASK).exact
+    assert len(service.received) == 1
 
 
 # -- recordings --------------------------------------------------------------------------------------------------
@@ -418,7 +446,13 @@ def neutral(asked: dict[str, Any]) -> list[dict[str, Any]]:
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
         results = [b for b in blocks if b["type"] == "tool_result"]
         messages += [
-            {"role": "tool", "content": b["content"], "tool_call_id": b["tool_use_id"]} for b in results
+            {
+                "role": "tool",
+                "content": b["content"],
+                "tool_call_id": b["tool_use_id"],
+                "is_error": b.get("is_error", False),
+            }
+            for b in results
         ]
         rest = [b for b in blocks if b not in results]
         calls = [b for b in rest if b["type"] == "tool_use"]
@@ -432,13 +466,13 @@ def neutral(asked: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def comparable(turns: list[dict[str, Any]]) -> list[Any]:
-    """Turns without what the neutral form does not say: marks for the cache, and that a result is an error."""
+    """Turns without what the neutral form does not say: marks for the cache, and that a result is no error."""
     flat: list[Any] = []
     for turn in turns:
         content = turn["content"]
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        dropped = ("cache_control", "is_error")
-        flat.append((turn["role"], [{k: v for k, v in b.items() if k not in dropped} for b in blocks]))
+        kept = [{k: v for k, v in b.items() if (k, v) != ("is_error", False)} for b in blocks]
+        flat.append((turn["role"], [{k: v for k, v in b.items() if k != "cache_control"} for b in kept]))
     return flat
 
 
@@ -477,3 +511,19 @@ def test_the_list_of_models(service: Service) -> None:
     assert p.is_available()
     assert service.received[0].path == "/v1/models?limit=1000"
     assert service.received[0].headers["anthropic-version"] == "2023-06-01"
+    (haiku,) = [m for m in p.models() if m.name.startswith("claude-haiku-4-5")]
+    assert (haiku.context, haiku.max_output) == (200_000, 64_000)
+    assert provider(service, "claude-sonnet-4-5-20250929").get_max_tokens() == 1_000_000
+
+
+@recorded_only
+def test_the_recorded_count_of_tokens(service: Service) -> None:
+    """The same request, and the figure the service gave to it."""
+    recorded = load(FOUND["token-count"])
+    p = play(service, recorded, None)
+    counted = p.count_tokens(neutral(recorded["asked"]))
+    assert (counted.tokens, counted.exact) == (20, True)
+    sent = service.received[0].json
+    assert service.received[0].path == "/v1/messages/count_tokens"
+    assert sent.pop("model") == "claude-opus-5"
+    assert sent == {k: v for k, v in recorded["asked"].items() if k != "model"}

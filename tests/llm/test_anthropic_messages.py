@@ -144,6 +144,8 @@ def test_what_the_service_has_not_is_left_out_aloud(name: str, value: Any) -> No
         assert request(**{name: value}) == request()
     with pytest.warns(UserWarning, match="reasoning_effort"):
         assert "thinking" not in request(model="claude-haiku-4-5", reasoning_effort="low", max_tokens=500)
+    with pytest.warns(UserWarning, match="reasoning_effort"):
+        assert "thinking" not in request(model="claude-3-haiku-20240307", reasoning_effort="low")
 
 
 def test_tools() -> None:

@@ -14,6 +14,7 @@ import gathering
 from gathering.core import errors as e
 from gathering.core.events import Done, TextDelta, ThinkingDelta
 from gathering.core.messages import Completion
+from gathering.core.session import no_live_calls
 from gathering.llm.gemini_answer import parse_response
 from gathering.llm.gemini_content import build_request
 from gathering.llm.gemini_stream import GeminiStream
@@ -85,7 +86,7 @@ def test_the_list_of_models(service: Service) -> None:
     assert [m.name for m in provider(service).models()] == ["gemini-2.5-flash", "tunedModels/mine"]
     assert provider(service).is_available()
     assert service.received[0].path == "/v1/models?pageSize=1000"
-    service.will_say({"data": []})
+    service.will_say({"pages": []})
     with pytest.raises(e.MalformedResponseError):
         provider(service).models()
 
@@ -127,7 +128,6 @@ def test_a_tool_round_gives_the_signature_back(service: Service) -> None:
     assert "id" not in response["functionResponse"]
 
 
-# -- recordings --------------------------------------------------------------------------------------------------
 def test_tokens_are_counted_by_the_service(service: Service) -> None:
     """What is read is counted: messages, system prompt and tools."""
     service.will_say({"totalTokens": 42})
@@ -199,6 +199,25 @@ def test_a_structured_answer_says_how_its_form_came_about(service: Service) -> N
     assert provider(service).complete(ASK).output_mode == ""
 
 
+def test_a_call_that_could_not_be_read_is_asked_for_once_more(service: Service) -> None:
+    """There is nothing else in such an answer; what it cost is counted, and a second failure is the answer."""
+    figures = {"usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 1}}
+    botched = {"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL"}], **figures}
+    tools = [{"name": "add", "parameters": {}}]
+    service.will_say({**HELLO, **figures})
+    good = service.answers[0]
+    service.will_say(botched)
+    bad = service.answers[0]
+    for ask in (lambda p: p.complete(ASK, tools), lambda p: [*p.stream(ASK, tools).events()][-1].completion):
+        service.will(bad, good)
+        completion = ask(provider(service))
+        assert (completion.content, completion.attempts, completion.usage.input_tokens) == ("Hello!", 2, 6)
+        service.will(bad)
+        service.received.clear()
+        assert ask(provider(service)).finish_reason == "other"
+        assert len(service.received) == 2
+
+
 def test_how_long_an_answer_can_be(service: Service) -> None:
     """As usual in its generation, until the service's list says otherwise."""
     assert provider(service).get_max_output() == 65_536
@@ -211,6 +230,7 @@ def test_how_long_an_answer_can_be(service: Service) -> None:
     assert (asked.get_max_tokens(), asked.get_max_output()) == (1000, 100)
 
 
+# -- recordings --------------------------------------------------------------------------------------------------
 
 ERRORS = {
     "error-400": e.AuthenticationError,
@@ -346,6 +366,31 @@ def _error_of(recorded: dict[str, Any]) -> e.ProviderError:
 
 
 @needs_recordings
+def test_the_recorded_count_of_tokens(service: Service) -> None:
+    """The same contents in the same envelope, and the figure the service gave to them."""
+    (found,) = [r for r in GEMINI if r["name"] == "token-count"]
+    play(service, found, None)
+    asked = found["request"]["json"]["generateContentRequest"]
+    counted = provider(service, "gemini-3.5-flash").count_tokens(neutral(asked["contents"]))
+    assert (counted.tokens, counted.exact) == (11, True)
+    sent = service.received[0].json["generateContentRequest"]
+    assert sent == {key: asked[key] for key in ("model", "contents")}
+
+
+@needs_recordings
+def test_the_recorded_embeddings(service: Service) -> None:
+    """The same request but for a number of dimensions, and all figures of the vector."""
+    (found,) = [r for r in GEMINI if r["name"] == "embeddings"]
+    play(service, found, 7)
+    texts = [r["content"]["parts"][0]["text"] for r in found["request"]["json"]["requests"]]
+    embeddings = provider(service).embed(texts)
+    listed = json.loads(body_of(found))["embeddings"]
+    assert [list(v) for v in embeddings.vectors] == [entry["values"] for entry in listed]
+    (wanted,) = found["request"]["json"]["requests"]
+    assert service.received[0].json["requests"] == [{k: wanted[k] for k in ("model", "content")}]
+
+
+@needs_recordings
 def test_the_recorded_list_of_models(service: Service) -> None:
     """All of it, without the collection's name."""
     (found,) = [r for r in GEMINI if r["name"] == "models-list"]
@@ -380,18 +425,60 @@ def neutral(contents: list[Any]) -> list[dict[str, Any]]:
     return messages
 
 
+def plain(schema: Any) -> Any:
+    """A recorded schema as JSON Schema writes it: types in small letters."""
+    if isinstance(schema, list):
+        return [plain(inner) for inner in schema]
+    if not isinstance(schema, dict):
+        return schema
+    names = {"property_ordering": "propertyOrdering"}
+    small = {names.get(k, k): plain(v) for k, v in schema.items()}
+    return {**small, "type": small["type"].lower()} if isinstance(small.get("type"), str) else small
+
+
+def parameters_of(wire: dict[str, Any]) -> dict[str, Any]:
+    """The neutral parameters behind the options of a recorded request."""
+    names = {"maxOutputTokens": "max_tokens", "safetySettings": "safety_settings"}
+    names.update(cachedContent="cached_content", toolConfig="tool_config")
+    config = dict(wire.get("generationConfig", {}))
+    found = {}
+    if (schema := config.pop("responseSchema", None)) is not None:
+        assert config.pop("responseMimeType") == "application/json"
+        found["output"] = {"name": "O", "schema": plain(schema)}
+    options = {k: v for k, v in wire.items() if k in names}
+    return {**found, **{names.get(k, k): v for k, v in {**config, **options}.items()}}
+
+
+def tools_of(wire: dict[str, Any]) -> list[dict[str, Any]]:
+    functions = [f for tool in wire.get("tools", ()) for f in tool.get("functionDeclarations", ())]
+    own = [tool for tool in wire.get("tools", ()) if "functionDeclarations" not in tool]
+    return [*own, *({**f, "parameters": plain(f["parameters"])} for f in functions)]
+
+
+def comparable(wire: dict[str, Any]) -> dict[str, Any]:
+    """A request without what means nothing: the old name and letters of a schema, a role of the system, empty options."""
+    config = dict(wire.get("generationConfig", {}))
+    config["responseJsonSchema"] = plain(config.pop("responseSchema", config.get("responseJsonSchema")))
+    tools = [
+        {
+            **f,
+            "parameters": plain(f.get("parameters", f.get("parametersJsonSchema"))),
+            "parametersJsonSchema": 0,
+        }
+        for tool in wire.get("tools", ())
+        for f in tool.get("functionDeclarations", [tool])
+    ]
+    system = wire.get("systemInstruction", {}).get("parts", [])
+    return {**wire, "generationConfig": config, "tools": tools, "systemInstruction": system}
+
+
 @needs_recordings
 def test_a_recorded_request_is_made_again(recorded: dict[str, Any]) -> None:
-    """The contents and options other clients sent are the ones sent here."""
+    """From the neutral form of its messages, tools and options, equal in meaning and with nothing more in it."""
     wire = (recorded["request"] or {}).get("json")
     if wire is None:
         return
-    messages = neutral(wire["contents"])
     system = wire.get("systemInstruction", {}).get("parts", [])
-    messages = [*({"role": "system", "content": p["text"]} for p in system), *messages]
-    names = {"temperature": "temperature", "maxOutputTokens": "max_tokens"}
-    config = {k: v for k, v in wire.get("generationConfig", {}).items() if k in names}
-    sent = build_request("gemini-2.5-flash", messages, None, {names[k]: v for k, v in config.items()})
-    assert sent["contents"] == wire["contents"]
-    assert sent.get("generationConfig", {}) == config
-    assert sent.get("systemInstruction", {}).get("parts", []) == system
+    messages = [*({"role": "system", "content": p["text"]} for p in system), *neutral(wire["contents"])]
+    sent = build_request("gemini-2.5-flash", messages, tools_of(wire), parameters_of(wire))
+    assert comparable(sent) == comparable(wire)

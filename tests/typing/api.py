@@ -10,6 +10,7 @@ import gathering
 from gathering.core.events import (
     Done,
     Event,
+    PermissionAsked,
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
@@ -67,7 +68,7 @@ def named(event: Event) -> str:
     match event:
         case TextDelta(text) | ThinkingDelta(text):
             return text
-        case ToolCallDelta() | ToolStarted() | ToolFinished() | UsageUpdate():
+        case ToolCallDelta() | PermissionAsked() | ToolStarted() | ToolFinished() | UsageUpdate():
             return type(event).__name__
         case Done(completion=completion):
             return assert_type(completion, Completion).content
