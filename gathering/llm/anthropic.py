@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from gathering.core.errors import ConfigurationError, LiveCallError, ProviderError
+from gathering.core.errors import ConfigurationError
 from gathering.core.messages import Completion, MessageDict, ToolSpec
 from gathering.core.offers import TokenCount
 from gathering.llm.anthropic_answer import is_paused, joined, parse_response
@@ -111,11 +111,8 @@ class AnthropicProvider(HTTPProvider):
     def count_tokens(self, messages: list[MessageDict], tools: list[ToolSpec] | None = None) -> TokenCount:
         """The service's own count; an estimate where it cannot be asked."""
         body = count_request(self.model, messages, tools, origin=self.dialect.origin)
-        try:
-            counted = self.ask(f"{self.dialect.path}/count_tokens", body)
-            return TokenCount(int(counted["input_tokens"]), exact=True)
-        except (ProviderError, LiveCallError, LookupError, TypeError, ValueError):
-            return super().count_tokens(messages, tools)
+        counted = self.counted(f"{self.dialect.path}/count_tokens", body, "input_tokens")
+        return counted or super().count_tokens(messages, tools)
 
     def _call(
         self,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from gathering.core.errors import ConfigurationError, LiveCallError, ProviderError
+from gathering.core.errors import ConfigurationError
 from gathering.core.messages import Completion, MessageDict, OutputMode, ToolSpec
 from gathering.core.offers import TokenCount
 from gathering.llm.courses import amended, continued
@@ -104,13 +104,9 @@ class GeminiProvider(HTTPProvider):
         """The service's own count; an estimate where it cannot be asked."""
         name = _named(self.model)
         request = build_request(self.model, messages, tools, {}, origin=self.dialect.origin)
-        try:
-            counted = self.ask(
-                f"/{quote(name)}:countTokens", {"generateContentRequest": {"model": name, **request}}
-            )
-            return TokenCount(int(counted["totalTokens"]), exact=True)
-        except (ProviderError, LiveCallError, LookupError, TypeError, ValueError):
-            return super().count_tokens(messages, tools)
+        body = {"generateContentRequest": {"model": name, **request}}
+        counted = self.counted(f"/{quote(name)}:countTokens", body, "totalTokens")
+        return counted or super().count_tokens(messages, tools)
 
     def _call(
         self,

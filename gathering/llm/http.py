@@ -31,13 +31,14 @@ from gathering.core.errors import (
     AuthenticationError,
     ConfigurationError,
     GatheringError,
+    LiveCallError,
     MalformedResponseError,
     ProviderError,
 )
 from gathering.core.events import Done
 from gathering.core.interfaces import ILLMProvider
 from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage
-from gathering.core.offers import Embeddings, ModelInfo
+from gathering.core.offers import Embeddings, ModelInfo, TokenCount
 from gathering.core.portal import beat
 from gathering.core.session import refuse_live_call
 from gathering.core.stream import Batch, TextStream
@@ -167,7 +168,7 @@ class HTTPProvider(ILLMProvider):
             )
             raise self.signed(error) from err
         remember(self.name, self.base_url, infos)
-        return infos
+        return prices.priced(self.name, infos)
 
     def embed(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
         """One vector for each text, in as many requests as it takes. Raises ``ConfigurationError`` without such a model."""
@@ -192,6 +193,13 @@ class HTTPProvider(ILLMProvider):
     async def ask_async(self, path: str, body: Mapping[str, Any]) -> Any:
         """The same, awaited."""
         return _completion_in(await _last(pump_async(*self._plain_call(path, body)))).raw
+
+    def counted(self, path: str, body: Mapping[str, Any], figure: str) -> TokenCount | None:
+        """The service's own count in this figure of its answer; None where it cannot be asked."""
+        try:
+            return TokenCount(int(self.ask(path, body)[figure]), exact=True)
+        except (ProviderError, LiveCallError, LookupError, TypeError, ValueError):
+            return None
 
     def is_available(self) -> bool:
         """Whether the service answers and takes the key; one short request, no retry."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gathering.core.errors import MalformedResponseError
+from gathering.core.errors import BadRequestError, MalformedResponseError
 from gathering.core.messages import Completion, Message, MessageDict, ToolCall, ToolSpec, Usage, text_of
 from gathering.core.session import new_id
 from gathering.llm.grammar import Decision, decision, read_call
@@ -109,8 +109,10 @@ def said_by_tools(messages: Sequence[MessageDict], model: str) -> Completion | N
 def chat_messages(messages: Sequence[MessageDict]) -> list[MessageDict]:
     """The messages as the model's chat template can take them: no tools, and always a system prompt.
 
-    What a tool gave is in the sentence that followed it.
+    What a tool gave is in the sentence that followed it. Raises ``BadRequestError`` for images.
     """
+    if any(m.get("images") for m in messages):
+        raise BadRequestError("the embedded model reads no images: leave them out, or ask a model that does")
     kept = [
         {"role": m.get("role", "user"), "content": _sendable(text_of(m.get("content")))}
         for m in messages

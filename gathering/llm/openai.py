@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from gathering.core.errors import ConfigurationError, LiveCallError, ProviderError
+from gathering.core.errors import ConfigurationError
 from gathering.core.messages import Completion, MessageDict, ToolSpec
 from gathering.core.offers import TokenCount
 from gathering.llm import openai_responses, openai_responses_answer
@@ -143,11 +143,8 @@ class OpenAIProvider(HTTPProvider):
         """The service's own count; an estimate where it cannot be asked."""
         body = openai_responses.build_request(self.model, messages, tools, {}, stream=False)
         question = {k: v for k, v in body.items() if k in ("model", "input", "instructions", "tools")}
-        try:
-            counted = self.ask("/responses/input_tokens", question)
-            return TokenCount(int(counted["input_tokens"]), exact=True)
-        except (ProviderError, LiveCallError, LookupError, TypeError, ValueError):
-            return super().count_tokens(messages, tools)
+        counted = self.counted("/responses/input_tokens", question, "input_tokens")
+        return counted or super().count_tokens(messages, tools)
 
 
 class OpenAICompatibleProvider(HTTPProvider):

@@ -92,11 +92,8 @@ def _is_remote(provider: ILLMProvider) -> bool:
 
 
 def _what_is_missing(provider: ILLMProvider) -> str | None:
-    if not _is_remote(provider):
-        return provider.why_unavailable()
-    from gathering.llm.keys import find_key, key_hint
+    from gathering.llm import HTTPProvider
 
-    variable, needed = str(getattr(provider, "key_variable", "")), bool(getattr(provider, "needs_key", False))
-    given = provider.config.get("api_key")
-    found = find_key(variable, given, provider=provider.name, needed=needed, ask=False)
-    return key_hint(variable) if needed and not found else None
+    if isinstance(provider, HTTPProvider) and _is_remote(provider):
+        return provider.what_is_missing()
+    return provider.why_unavailable()

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gathering.core.errors import BadRequestError
+from gathering.llm.local_dialect import chat_messages
 from gathering.llm.local_question import arithmetic, numbers, spans, words
 
 
@@ -86,3 +88,10 @@ def test_any_text_is_read_without_fail(question: str) -> None:
     if asked is not None:
         assert len(asked.operators) == len(asked.closed) == len(asked.operands) - 1
         assert all(o.count("(") == o.count(")") for o in asked.operands)
+
+
+def test_images_are_refused_and_not_dropped() -> None:
+    """A model that cannot see says so before anything is sent."""
+    message = {"role": "user", "content": "What is it?", "images": [{"url": "https://example.org/a.png"}]}
+    with pytest.raises(BadRequestError, match="reads no images"):
+        chat_messages([message])
