@@ -82,6 +82,7 @@ NOT_LOADED = (
     "pandas",
     "IPython",
     "ipywidgets",
+    "anywidget",
     "sqlalchemy",
     "scipy",
     "tornado",
