@@ -23,7 +23,7 @@ from gathering.core import config as settings
 from gathering.core.errors import ConfigurationError, LocalModelError, ProviderError, UnknownNameError
 from gathering.core.events import Done, TextDelta
 from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage
-from gathering.core.offers import Embeddings, ModelInfo
+from gathering.core.offers import Embeddings, ModelInfo, TokenCount
 from gathering.core.session import live_calls_forbidden, refuse_live_call
 from gathering.core.stream import Batch
 from gathering.llm import weights
@@ -32,7 +32,7 @@ from gathering.llm.embedder import embedder
 from gathering.llm.embeddings import checked_texts
 from gathering.llm.exchange import Course, Request, course
 from gathering.llm.http import HTTPProvider
-from gathering.llm.local_dialect import DecisionDialect, chat_messages, decide, said_by_tools
+from gathering.llm.local_dialect import DecisionDialect, chat_messages, decide, in_words, said_by_tools
 from gathering.llm.local_process import Server, ServerPlan, runtime_problem, server_for
 from gathering.llm.openai import ChatDialect
 from gathering.llm.openai_chat import ChatStyle
@@ -51,9 +51,10 @@ class LocalProvider(HTTPProvider):
 
     ``local`` alone is the file of the setting ``local_model`` (``GATHERING_LOCAL_MODEL``) if there is one, else
     SmolLM2. Tool calls are decided under a grammar, and tools' results are put into words by a template; both are
-    marked ``constrained``. Configuration: ``threads``, ``context`` (tokens) and default parameters.
+    marked ``constrained``; a structured answer is held to its schema the same way. Configuration: ``threads``, ``context`` (tokens) and default parameters.
     """
 
+    structured_output = "constrained"
     estimates_tokens: ClassVar[bool] = False
     one_at_a_time: ClassVar[bool] = True
     default_base_url: ClassVar[str] = "http://127.0.0.1"  # the port is known when the server runs
@@ -71,7 +72,9 @@ class LocalProvider(HTTPProvider):
         self._file = _model_file(str(config.get("model") or ""))
         self.model = self._file.stem if self._file else weights.SMOLLM2.model
         self.params = {**DEFAULTS, **self.params}
-        self.dialect = ChatDialect(ChatStyle(origin=name), "/v1/chat/completions", "/v1/models")
+        self.dialect = ChatDialect(
+            ChatStyle(origin=name, structured="any"), "/v1/chat/completions", "/v1/models"
+        )
 
     def preparation(self, messages: list[MessageDict]) -> Callable[[], object] | None:
         """Starting the server: loading the model takes its time."""
@@ -114,6 +117,20 @@ class LocalProvider(HTTPProvider):
         except (ProviderError, ValueError, KeyError):
             return super().get_token_count(text)
 
+    def count_tokens(self, messages: list[MessageDict], tools: list[ToolSpec] | None = None) -> TokenCount:
+        """The model's own count of what it would read; an estimate where ``get_token_count`` gives one.
+
+        With tools it is an estimate too: whether they become part of a prompt is decided by the question.
+        """
+        if tools or live_calls_forbidden() or self.why_unavailable():
+            return super().count_tokens(messages, tools)
+        try:
+            plan = self._plan()
+            said = _ask(plan, "/apply-template", {"messages": chat_messages(messages)})["prompt"]
+            return TokenCount(_count(plan, str(said)), exact=True)
+        except (ProviderError, ValueError, LookupError):
+            return super().count_tokens(messages, tools)
+
     def get_max_tokens(self) -> int:
         """Tokens the model can read and write in one call together."""
         return int(self.config.get("context") or settings.get("local_context") or self.default_context)
@@ -135,6 +152,8 @@ class LocalProvider(HTTPProvider):
         refuse_live_call(self.name, self.model, messages)
         params = {**self.params, **params}
         said = said_by_tools(messages, self.model)
+        if said is not None and params.get("output"):
+            messages, said = in_words(messages, said.content), None
         decision = decide(messages, tools, params.pop("tool_choice", "auto"))
         dialect = DecisionDialect(decision) if decision else self.dialect
         line = self._line(dialect.path, "POST", self.timeout)
@@ -222,8 +241,13 @@ def _threads() -> int:
 
 @functools.lru_cache(maxsize=4096)
 def _count(plan: ServerPlan, text: str) -> int:
+    said = text.encode("utf-8", "replace").decode()
+    return len(_ask(plan, "/tokenize", {"content": said})["tokens"])
+
+
+def _ask(plan: ServerPlan, path: str, body: Mapping[str, Any]) -> Any:
+    """What the server answers beside a conversation."""
     server = server_for(plan)
     headers = Headers({"authorization": f"Bearer {server.token}", "content-type": "application/json"})
-    body = json.dumps({"content": text.encode("utf-8", "replace").decode()}).encode()
-    answer = fetch(Line(httpx.URL(f"{server.url}/tokenize"), headers, 5.0, 10.0), body)
-    return len(json.loads(answer.body)["tokens"])
+    answer = fetch(Line(httpx.URL(server.url + path), headers, 5.0, 10.0), json.dumps(body).encode())
+    return json.loads(answer.body)

@@ -18,7 +18,7 @@ from gathering.core.session import new_id
 from gathering.llm.grammar import Decision, decision, read_call
 from gathering.llm.openai_stream import ChatStream
 
-__all__ = ["SYSTEM_PROMPT", "DecisionDialect", "chat_messages", "decide", "said_by_tools"]
+__all__ = ["SYSTEM_PROMPT", "DecisionDialect", "chat_messages", "decide", "in_words", "said_by_tools"]
 
 #: What the model is told when the caller says nothing: without it, half of its answers never end.
 SYSTEM_PROMPT = "You are a concise assistant. Answer in one short English sentence."
@@ -104,6 +104,17 @@ def said_by_tools(messages: Sequence[MessageDict], model: str) -> Completion | N
     sentences = [_sentence(calls.get(r.tool_call_id or ""), r) for r in results]
     # Nothing was read or written by the model: its tokens are known, and they are none.
     return Completion(" ".join(sentences), model=model, usage=Usage(0, 0), constrained=True)
+
+
+def in_words(messages: Sequence[MessageDict], said: str) -> list[MessageDict]:
+    """The messages with what the tools gave as the model's own sentence, and the question of it once more.
+
+    For an answer in a given form: the sentence alone would not have that form.
+    """
+    kept = list(messages)
+    while kept and kept[-1].get("role") == "tool":
+        kept.pop()
+    return [*kept, {"role": "assistant", "content": said}, {"role": "user", "content": "Give that as JSON."}]
 
 
 def chat_messages(messages: Sequence[MessageDict]) -> list[MessageDict]:

@@ -161,7 +161,9 @@ def _returned(
 ) -> list[dict[str, Any]]:
     """The items of an assistant's message in the order the model wrote them, with text and calls as they are now."""
     kept = list(kept)
-    said = [{"role": "assistant", "content": [{"type": "output_text", "text": text}]}] if text else []
+    # The type may be left out as far as the API's own description goes; llama.cpp's server refuses it so.
+    message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
+    said: list[dict[str, Any]] = [message] if text else []
     unchanged = text == "".join(item_text(i, "output_text") for i in kept)
     items: list[dict[str, Any]] = []
     for item in kept:

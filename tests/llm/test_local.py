@@ -374,3 +374,43 @@ def test_live_calls_can_be_forbidden() -> None:
     """Where only recorded calls are allowed, nothing is started."""
     with no_live_calls(), pytest.raises(LiveCallError):
         LocalProvider().complete(user("Hello"))
+
+
+PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.local_model
+def test_an_answer_is_held_to_its_schema(provider: LocalProvider) -> None:
+    """A grammar made of the schema, not the model's good will, brings a structured answer about."""
+    assert provider.structured_output == "constrained"
+    output = {"name": "Person", "schema": PERSON}
+    answer = provider.complete(user("Tom is 31 years old. Who is he?"), output=output)
+    assert json.loads(answer.content) == {"name": "Tom", "age": 31}
+
+
+@pytest.mark.local_model
+def test_what_a_tool_gave_takes_the_form_too(provider: LocalProvider) -> None:
+    """With a form asked for, a tool's result is no sentence of a template but an answer of that form."""
+    output = {"name": "Sum", "schema": {"type": "object", "properties": {"result": {"type": "number"}}}}
+    messages = [
+        *user("What is 15% of 2500?"),
+        *told(("calculator", {"expression": "15% of 2500"}, "375"))[1:],
+    ]
+    answer = provider.complete(messages, [CALCULATOR], output=output)
+    assert json.loads(answer.content) == {"result": 375}
+
+
+@pytest.mark.local_model
+def test_a_request_is_counted_as_the_model_reads_it(provider: LocalProvider) -> None:
+    """The count has the template's tokens in it and is exact; with tools, or without a model, it is an estimate."""
+    count = provider.count_tokens(user("What is the capital of France?"))
+    read = provider.complete(user("What is the capital of France?"), max_tokens=1).usage.input_tokens
+    assert (count.tokens, count.exact) == (read, True)
+    assert not provider.count_tokens(user("How much is 2 + 2?"), [CALCULATOR]).exact
+    with no_live_calls("none here"):
+        assert not provider.count_tokens(user("What is the capital of France?")).exact

@@ -221,7 +221,7 @@ def test_calls_and_results_meet_by_call_id() -> None:
     ]
     call = {"type": "function_call", "name": "add"}
     assert body(history)["input"][1:] == [
-        {"role": "assistant", "content": [{"type": "output_text", "text": "Let me see."}]},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Let me see."}]},
         {**call, "call_id": "c1", "arguments": "{}"},
         {**call, "call_id": "c2", "arguments": '{"malformed": "{oops"}'},
         {"type": "function_call_output", "call_id": "c1", "output": "3"},
@@ -272,7 +272,7 @@ def test_only_thoughts_that_can_be_read_without_a_store_go_back() -> None:
 
 def test_what_the_caller_changed_goes_back_changed() -> None:
     """The text and the calls of the message count, wherever they were in the answer."""
-    changed = {"role": "assistant", "content": [{"type": "output_text", "text": "[cut]"}]}
+    changed = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "[cut]"}]}
     assert returned(REASONING, said("secret"), content="[cut]") == [REASONING, changed]
     assert returned(REASONING, said("secret"), content="") == []
     assert returned(REASONING, said("4"), CALL, tool_calls=[]) == [REASONING, said("4")]
@@ -290,7 +290,7 @@ def test_thoughts_are_dropped_for_another_model(service: Service) -> None:
     service.will_say(answered(REASONING, said("4")))
     first = gathering.provider("openai-compatible:gpt-5", base_url=service.url, api="responses")
     history = [*ASK, first.complete(ASK).message().to_dict(), *ASK]
-    for model, kinds in (("gpt-5", ["reasoning", "message"]), ("gpt-6", [None])):
+    for model, kinds in (("gpt-5", ["reasoning", "message"]), ("gpt-6", ["message"])):
         other = gathering.provider(f"openai-compatible:{model}", base_url=service.url, api="responses")
         other.complete(history)
         items = service.received[-1].json["input"]
