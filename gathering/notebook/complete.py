@@ -127,6 +127,7 @@ def _positional(sub: Subcommand, index: int, space: Space) -> Iterable[str]:
         "NAME": lambda: _agents(space),
         "SUBCOMMAND": lambda: list(SUBCOMMANDS),
         "FILE": lambda: ["off"],
+        "PROVIDER": lambda: list(PROVIDERS),
     }.get(kind, list[str])()
 
 

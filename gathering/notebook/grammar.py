@@ -117,7 +117,19 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     s.name: s
     for s in (
         Subcommand("status", "what is here: default model, providers, tape, trace (also: nothing at all)"),
-        Subcommand("models", "the models that are known, and why one cannot be used now, as a DataFrame"),
+        Subcommand(
+            "models",
+            "the models that are known, and why one cannot be used now; those a provider lists, if one is named",
+            may=("PROVIDER",),
+            example="models openai",
+        ),
+        Subcommand(
+            "doctor",
+            "ask each provider, or those named: where its key comes from, whether it answers, what to do",
+            may=("PROVIDER",),
+            tail="many",
+            example="doctor openai",
+        ),
         Subcommand("use", "make a model the default of this notebook", ("MODEL",), example="use local"),
         Subcommand(
             "agent",

@@ -1,0 +1,51 @@
+"""The tables of models and providers: what a provider lists itself, and what the doctor found."""
+
+from __future__ import annotations
+
+import pytest
+
+from gathering.core.interfaces import ILLMProvider
+from gathering.core.offers import ModelInfo
+from gathering.core.registry import PROVIDERS
+from gathering.notebook.catalog import doctor_frame, listed_frame
+
+
+class Shop(ILLMProvider):
+    """A provider that lists two models."""
+
+    def complete(self, messages: object, tools: object = None, **params: object) -> dict[str, str]:
+        return {"role": "assistant", "content": "Hello"}
+
+    def models(self) -> list[ModelInfo]:
+        return [ModelInfo("small", 8192, None, 0.5, 1.5), ModelInfo("large")]
+
+    def is_available(self) -> bool:
+        return False
+
+
+def test_what_a_provider_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Context and prices as the provider gives them; what it does not say is missing, not 0."""
+    monkeypatch.setitem(PROVIDERS, "shop", Shop)
+    frame = listed_frame("shop")
+    assert list(frame.columns) == [
+        "provider",
+        "model",
+        "context",
+        "price_in",
+        "price_out",
+        "available",
+        "why_not",
+    ]
+    assert frame.loc[0, ["model", "context", "price_in", "price_out"]].tolist() == ["small", 8192, 0.5, 1.5]
+    assert frame.loc[1, ["context", "price_in", "price_out"]].isna().all()
+
+
+def test_what_the_doctor_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row a provider, and its own word on why it cannot be used."""
+    monkeypatch.setitem(PROVIDERS, "shop", Shop)
+    monkeypatch.delenv("XAI_API_KEY", raising=False)
+    frame = doctor_frame(["shop", "xai"])
+    assert list(frame.columns) == ["provider", "model", "key", "reachable", "advice"]
+    assert frame.loc[0, "advice"] == "shop is not reachable"
+    assert not frame.loc[0, "reachable"]
+    assert frame["reachable"].isna().tolist() == [False, True]
