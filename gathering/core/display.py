@@ -9,6 +9,8 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterable
 
+from gathering.core.masking import mask
+
 __all__ = ["bundle", "card", "markdown_to_html", "set_markdown_renderer"]
 
 _renderer: Callable[[str], str] | None = None
@@ -28,12 +30,12 @@ def markdown_to_html(text: str) -> str:
 
 
 def bundle(plain: str, *, markdown: str | None = None, html_form: str | None = None) -> dict[str, str]:
-    """The mime bundle; HTML is made from the Markdown where it is not given."""
-    markdown = plain if markdown is None else markdown
+    """The mime bundle; HTML is made from the Markdown where it is not given. No key is in any of the forms."""
+    markdown = mask(plain if markdown is None else markdown)
     return {
-        "text/plain": plain,
+        "text/plain": mask(plain),
         "text/markdown": markdown,
-        "text/html": markdown_to_html(markdown) if html_form is None else html_form,
+        "text/html": markdown_to_html(markdown) if html_form is None else mask(html_form),
     }
 
 

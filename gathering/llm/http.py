@@ -37,6 +37,7 @@ from gathering.core.errors import (
 )
 from gathering.core.events import Done
 from gathering.core.interfaces import ILLMProvider
+from gathering.core.masking import mask
 from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage
 from gathering.core.offers import Embeddings, ModelInfo, TokenCount
 from gathering.core.portal import beat
@@ -49,7 +50,7 @@ from gathering.llm.counting import estimate, learn
 from gathering.llm.embeddings import EmbeddingForm, Vector, checked_texts
 from gathering.llm.exchange import Course, Dialect, Request, course
 from gathering.llm.faults import fault_of_answer
-from gathering.llm.keys import Secret, carries_key, find_key, is_loopback, key_hint, scrub, source_of_key
+from gathering.llm.keys import Secret, carries_key, find_key, is_loopback, key_hint, source_of_key
 from gathering.llm.limits import gate_of
 from gathering.llm.listing import infos_in, known_model, remember
 from gathering.llm.options import PARAMETERS, checked_options
@@ -253,7 +254,7 @@ class HTTPProvider(ILLMProvider):
         if not error.provider:
             error.provider, error.model = self.name, self.model
             who = f"{self.name}:{self.model}".rstrip(":")
-            text = scrub(f"{who} {error}", self._secrets())
+            text = mask(f"{who} {error}", self._secrets())
             if isinstance(error, AuthenticationError):
                 text = f"{text}, {key_hint(self.key_variable)}"
             error.args = (text,)

@@ -14,11 +14,11 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 from gathering.core.errors import AuthenticationError, ConfigurationError
+from gathering.core.masking import keep_secret
 from gathering.core.session import under_test
 
 __all__ = [
@@ -27,18 +27,12 @@ __all__ = [
     "find_key",
     "is_loopback",
     "key_hint",
-    "scrub",
     "shown_url",
     "source_of_key",
 ]
 
 #: The service name under which the keyring keeps keys; the user name is the variable's name.
 KEYRING_SERVICE = "gathering"
-#: What keys of well-known services look like; servers echo them, sometimes with stars in the middle.
-_LOOKS_LIKE_A_KEY = re.compile(
-    r"\b(?:sk|gsk|xai|pplx|csk|hf|key)[-_][A-Za-z0-9_*.\-]{8,}|\bAIza[A-Za-z0-9_*.\-]{16,}"
-)
-
 #: The second variable in which some people keep a key, read where the first one is empty.
 _ALSO_IN = {"GEMINI_API_KEY": "GOOGLE_API_KEY"}
 
@@ -63,6 +57,7 @@ class Secret:
             raise ConfigurationError(
                 "the key has characters no HTTP header can carry: copy it again, without line breaks or quotes"
             )
+        keep_secret(text)
         self._value = text
 
     def reveal(self) -> str:
@@ -142,14 +137,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def scrub(text: str, secrets: Iterable[str]) -> str:
-    """The text without any of the secrets, and without what looks like a key of a well-known service."""
-    for secret in secrets:
-        if len(secret) >= 4:
-            text = text.replace(secret, "[key]")
-    return _LOOKS_LIKE_A_KEY.sub("[key]", text)
 
 
 def shown_url(url: str) -> str:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
+from gathering.core.masking import mask
 from gathering.core.session import new_id, under_test
 
 __all__ = ["Note", "Screen", "Way", "way_of"]
@@ -60,7 +61,7 @@ class Screen:
 
     def write(self, text: str) -> None:
         """Plain text, for a terminal; what would steer the terminal is left out."""
-        sys.stdout.write(_CONTROL.sub("", text).encode("utf-8", "replace").decode())
+        sys.stdout.write(_CONTROL.sub("", mask(text)).encode("utf-8", "replace").decode())
         sys.stdout.flush()
 
     def _publish(self, data: Mapping[str, str], identity: str, *, update: bool) -> None:
@@ -70,8 +71,8 @@ class Screen:
 
 
 def _sendable(data: Mapping[str, str]) -> dict[str, str]:
-    """The data without lone surrogates, which no message can carry."""
-    return {kind: text.encode("utf-8", "replace").decode() for kind, text in data.items()}
+    """The data without keys, and without lone surrogates, which no message can carry."""
+    return {kind: mask(text).encode("utf-8", "replace").decode() for kind, text in data.items()}
 
 
 class Note:

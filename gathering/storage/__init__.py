@@ -10,9 +10,8 @@ import threading
 from gathering.core import config
 from gathering.storage.frames import COLUMNS, Trace, frame, frame_of
 from gathering.storage.sqlite import SQLiteStore
-from gathering.storage.values import mask
 
-__all__ = ["COLUMNS", "SQLiteStore", "Trace", "default_store", "frame", "frame_of", "mask"]
+__all__ = ["COLUMNS", "SQLiteStore", "Trace", "default_store", "frame", "frame_of"]
 
 _stores: dict[str, SQLiteStore] = {}
 _lock = threading.Lock()

@@ -93,8 +93,8 @@ ORDER: Mapping[str, tuple[str, ...]] = {
     "memories": ("created_at", "memory_id"),
 }
 
-#: Columns in which a key could have been handed over by mistake.
-MASKED = frozenset({"params", "error"})
+#: Columns in which a key could stand by mistake: a person's words, a model's, a tool's.
+MASKED = frozenset({"params", "error", "content", "parts", "arguments", "output"})
 
 _BESIDE: Mapping[str, Mapping[str, Kind]] = {
     "calls": {"session": "text", "conversation": "text"},

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gathering.core.errors import StoreError
+from gathering.core.masking import mask
 from gathering.core.session import new_id
 from gathering.storage.columns import MASKED, ORDER, STORED
 from gathering.storage.folder import make_folder
 from gathering.storage.liveness import SessionRow, this_session
 from gathering.storage.schema import migrate, table, upsert
-from gathering.storage.values import DECODERS, ENCODERS, mask
+from gathering.storage.values import DECODERS, ENCODERS
 from gathering.storage.writer import Batch
 
 if TYPE_CHECKING:

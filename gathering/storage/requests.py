@@ -6,8 +6,9 @@ import hashlib
 import json
 from typing import Any
 
+from gathering.core.masking import mask
 from gathering.core.stored import Request
-from gathering.storage.values import clean_text, mask
+from gathering.storage.values import clean_text
 
 __all__ = ["key_of", "line_of"]
 

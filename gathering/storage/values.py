@@ -1,4 +1,4 @@
-"""Values on their way into the database and back, and the mask over what looks like a key. No database here.
+"""Values on their way into the database and back. No database here.
 
 Encoding never fails: a row that could not be written would hold up every row behind it.
 """
@@ -7,46 +7,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from gathering.storage.columns import Kind
 
-__all__ = ["DECODERS", "ENCODERS", "MASK", "clean_text", "encode_json", "mask"]
+__all__ = ["DECODERS", "ENCODERS", "clean_text", "encode_json"]
 
-MASK = "***"
-
-_PREFIXES = ("sk", "pk", "rk", "gsk", "xai", "hf", "nvapi", "ghp", "gho", "pplx", "r8", "fw", "csk")
-_KEY_VALUES = re.compile(
-    # A digit somewhere: words joined by hyphens are no key.
-    rf"\b(?:{'|'.join(_PREFIXES)})[-_](?=[A-Za-z_\-]*\d)[A-Za-z0-9_\-]{{12,}}|\bAIza[A-Za-z0-9_\-]{{20,}}"
-)
-_BEARER = re.compile(r"(?<=\bBearer\s)[A-Za-z0-9._~+/=\-]{6,}", re.IGNORECASE)
-_KEY_NAMES = re.compile(
-    r'("(?:[a-z]+[-_])*(?:api[-_]?key|authorization|access[-_]?token|secret|password)"\s*:\s*)"(?:[^"\\]|\\.)*"',
-    re.IGNORECASE,
-)
-# Looking for a word first is many times faster than a pattern on text that has none of it.
-_VALUE_MARKS = ("AIza", *(f"{prefix}{joint}" for prefix in _PREFIXES for joint in "-_"))
-_NAME_MARKS = ("key", "authorization", "access", "secret", "password")
 _INT64 = 2**63
-
-
-def mask(text: str) -> str:
-    """The text, or JSON text, with everything that looks like an API key replaced by ``***``.
-
-    >>> mask("401 for Bearer abcdef0123456789")
-    '401 for Bearer ***'
-    """
-    if any(mark in text for mark in _VALUE_MARKS):
-        text = _KEY_VALUES.sub(MASK, text)
-    lower = text.lower()
-    if "bearer" in lower:
-        text = _BEARER.sub(MASK, text)
-    if any(mark in lower for mark in _NAME_MARKS):
-        text = _KEY_NAMES.sub(rf'\1"{MASK}"', text)
-    return text
 
 
 def clean_text(value: Any) -> str | None:
