@@ -14,7 +14,6 @@ What is retried, how long it waits, which bytes are an answer and which an error
 
 from __future__ import annotations
 
-import json
 import random
 import warnings
 from collections.abc import Callable, Generator, Mapping
@@ -22,7 +21,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, TypeAlias
 
 from gathering.core.errors import (
-    MalformedResponseError,
     ProviderConnectionError,
     ProviderError,
     ProviderTimeoutError,
@@ -31,6 +29,7 @@ from gathering.core.events import Done, Event, TextDelta, ThinkingDelta
 from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage
 from gathering.core.stream import Batch
 from gathering.llm.admission import Admission
+from gathering.llm.bodies import check_size, encoded, parsed
 from gathering.llm.faults import Fault, fault_of_answer, fault_of_error, request_id
 
 __all__ = [
@@ -232,7 +231,7 @@ class _Attempt:
 
     def go(self, body: dict[str, Any]) -> Course:
         """Wait for the turn, send, read, hand out. Raises ``_Failed`` or the typed error."""
-        data, admission = _encoded(body), self.request.admission
+        data, admission = encoded(body), self.request.admission
         if self.number == 1:
             admission.check()
         while wait := admission.wait_seconds(len(data)):
@@ -262,11 +261,11 @@ class _Attempt:
     def _answer(self, head: Head) -> Course:
         """Events of a good status. Content type is a hint only: what the body begins with decides."""
         first = b""
-        while not first.strip():
+        while not first.strip():  # blanks before an answer are no part of it
             data = yield NEXT
             if data is None:
                 break
-            first += _unbroken(data)
+            first = _unbroken(data)
         if _is_stream(head, first.lstrip()[:1]) or self._lines:
             yield from self._stream(first)
         else:
@@ -274,16 +273,17 @@ class _Attempt:
 
     def _stream(self, data: Any) -> Course:
         reader = self.reader = self.request.dialect.stream_reader(self.request.model)
-        feed, only_whole, quiet_since = reader.feed, not self.request.stream, None
+        feed, only_whole, quiet_since, unread = reader.feed, not self.request.stream, None, 0
         while True:
             events = feed(data)
             if not events:
                 quiet_since = self._quiet(quiet_since)
-            elif not only_whole:
-                self.shown, quiet_since = True, None
-                yield events
+                unread = check_size(unread + len(data))
             else:
-                quiet_since = None
+                quiet_since, unread = None, 0
+                if not only_whole:
+                    self.shown = True
+                    yield events
             if reader.failure is not None:
                 raise reader.failure
             if reader.ended:
@@ -308,7 +308,7 @@ class _Attempt:
     def _whole(self, text: bytes) -> Batch:
         """The one batch of an answer that came as one JSON body."""
         model = self.request.model
-        completion = self.request.dialect.parse_response(_parsed(text), model)
+        completion = self.request.dialect.parse_response(parsed(text), model)
         events: Batch = []
         if completion.thinking:
             events.append(ThinkingDelta(completion.thinking))
@@ -341,7 +341,7 @@ def _unbroken(data: bytes | Broken) -> bytes:
 
 
 def _read_all(first: bytes, limit: int | None) -> Generator[Command | Batch, Any, bytes]:
-    """The rest of the body; with a limit, what fits into it."""
+    """The rest of the body; with a limit, what fits into it. Raises ``MalformedResponseError`` for one without end."""
     pieces, size = [first], len(first)
     while limit is None or size < limit:
         data = yield NEXT
@@ -350,32 +350,8 @@ def _read_all(first: bytes, limit: int | None) -> Generator[Command | Batch, Any
         if isinstance(data, Broken) and limit is not None:
             break  # an error answer that breaks off still says something
         pieces.append(_unbroken(data))
-        size += len(pieces[-1])
+        size = check_size(size + len(pieces[-1]))
     return b"".join(pieces)
-
-
-def _parsed(text: bytes) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as err:
-        shown = " ".join(text.decode("utf-8", "replace").split())[:120]
-        what = (
-            f"an HTML page ({shown!r})"
-            if shown.startswith("<")
-            else repr(shown)
-            if shown
-            else "an empty body"
-        )
-        raise MalformedResponseError(
-            f"answered with {what} in place of JSON. Next: check base_url, and whether a proxy answers in its place"
-        ) from err
-
-
-def _encoded(body: dict[str, Any]) -> bytes:
-    try:
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:  # half a surrogate pair has no UTF-8 form, but an escape in JSON
-        return json.dumps(body, separators=(",", ":")).encode()
 
 
 def _leave_out(body: dict[str, Any], fault: Fault, error: ProviderError) -> None:

@@ -128,6 +128,27 @@ def test_each_fault_is_one_typed_error_with_all_that_is_known(service: Service, 
     assert "\n" not in text
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch, stream: bool) -> None:
+    """One line, or one body, that never ends does not fill the memory; what came before is kept."""
+    monkeypatch.setattr("gathering.llm.bodies._MOST", 1000)
+    request = Request(
+        ChatDialect(ChatStyle()), "m", {}, stream, 0, lambda error: error, admission=Admission()
+    )
+    run = course(request)
+    assert isinstance(next(run), Send)
+    run.send(Head(200, {"content-type": "text/event-stream" if stream else "application/json"}))
+    sent = 0
+    if stream:
+        run.send(b"data: " + json.dumps(chunk("Hel")).encode() + b"\n\n")
+        run.send(None)
+    with pytest.raises(e.MalformedResponseError, match="no end of it") as caught:  # noqa: PT012 - one of many
+        for sent in range(1, 50):  # noqa: B007 - looked at below
+            run.send(b"{" * 100)
+    assert sent == 11
+    assert caught.value.partial == ("Hel" if stream else "")
+
+
 def test_signs_of_life_are_no_answer() -> None:
     """A stream of comments alone ends when silence would have; what comes in between begins the time anew."""
     ticking = iter(range(1000))
