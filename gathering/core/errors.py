@@ -242,7 +242,14 @@ class TapeError(GatheringError):
 
 
 class MissingRecordingError(TapeError):
-    """The tape holds no recording of this request; nothing was sent."""
+    """The tape holds no recording of this request; nothing was sent.
+
+    ``differences`` has a line for each field in which the nearest recorded request differs: ``field: then -> now``.
+    """
+
+    def __init__(self, message: str, *, prompt: str = "", differences: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.prompt, self.differences = prompt, tuple(differences)
 
 
 class CheckFailedError(GatheringError, AssertionError):

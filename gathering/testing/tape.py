@@ -1,14 +1,16 @@
-"""The tape: exchanges with models, recorded once and given again without network, key or weights.
+"""The tape: what models, tools and persons answered, recorded once and given again without network, key or weights.
 
-Owns when an exchange is recorded and when it is replayed. The file's format is ``gathering.testing.tape_file``,
-the form of one exchange ``gathering.testing.exchange``. A tape stands before every provider, also a user's own:
-it wraps the interface, not a service.
+Owns when an exchange is recorded and when it is replayed. The file is ``gathering.testing.tape_file``'s, the form of one
+exchange ``gathering.core.stored``'s, tools and permissions ``gathering.testing.tape_acts``'. A tape stands before every
+provider, also a user's own: it wraps the interface, not a service.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from typing import Any, Literal, Self, TypeAlias, get_args
 
@@ -16,29 +18,45 @@ from gathering.core import config, session
 from gathering.core.display import bundle
 from gathering.core.errors import ConfigurationError, MissingRecordingError, TapeError
 from gathering.core.interfaces import ILLMProvider
-from gathering.core.messages import MessageDict, ToolSpec, text_of
+from gathering.core.messages import MessageDict, ToolSpec
 from gathering.core.offers import TokenCount
 from gathering.core.playback import PlaybackProvider
 from gathering.core.stored import Played, Request, load
-from gathering.storage.requests import key_of
-from gathering.testing.tape_file import Entry, TapeFile
+from gathering.testing.tape_file import Entry, Place, TapeFile
+from gathering.testing.tape_lines import tape_key
+from gathering.testing.tape_miss import differences, kind_of, nearest_request, prompt_of, title
 
-__all__ = ["Mode", "Tape", "TapedProvider", "current_tape", "tape"]
+__all__ = ["Mode", "Tape", "TapedProvider", "Unused", "current_tape", "tape"]
 
 Mode: TypeAlias = Literal["auto", "record", "replay", "live"]
+Unused: TypeAlias = Literal["error", "ignore"]
+
+#: So many entries are looked at to find the one nearest to a request that is not on the tape.
+_LOOKED_AT = 300
+#: So many differing fields are named in the error; all of them are in ``differences``.
+_NAMED = 4
+_MASK = "***"
 
 _current: Tape | None = None
 
 
-def tape(path: str | PathLike[str], mode: Mode | None = None, speed: float = 0) -> Tape:
+def tape(
+    path: str | PathLike[str],
+    mode: Mode | None = None,
+    speed: float = 0,
+    *,
+    unused: Unused = "error",
+    private: Iterable[str] = (),
+) -> Tape:
     """The tape in this file, put in: from now on all exchanges pass through it, until it or another one is closed.
 
     ``mode`` is ``auto`` (replay what is recorded, record what is not; under a test runner only replay), ``record``
     (everything anew), ``replay`` or ``live`` (as without a tape). Without one the setting ``tape_mode`` counts.
-    ``speed`` is the rhythm of a replayed stream: 0 at once, 1 as it was. Also a context manager. Raises
-    ``TapeError`` for a file that is no tape; the file is left as it is.
+    ``speed`` is the rhythm of a replayed stream: 0 at once, 1 as it was. ``private`` texts are masked on the tape, as
+    keys are. Also a context manager: at the end of a block in replay, an entry that nobody played is a ``TapeError``
+    unless ``unused="ignore"``. Raises ``TapeError`` for a file that is no tape; the file is left as it is.
     """
-    made = Tape(path, mode, speed)
+    made = Tape(path, mode, speed, unused=unused, private=private)
     made.insert()
     return made
 
@@ -54,24 +72,36 @@ class Tape:
     Equal requests are told apart by their order: the second time the same is asked, the second recording answers.
     """
 
-    def __init__(self, path: str | PathLike[str], mode: Mode | None = None, speed: float = 0) -> None:
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        mode: Mode | None = None,
+        speed: float = 0,
+        *,
+        unused: Unused = "error",
+        private: Iterable[str] = (),
+    ) -> None:
         self.mode = _mode(mode)
         if speed < 0:
             raise ConfigurationError(f"speed = {speed!r} is not usable: give 0 (at once) or 1 (as it was)")
-        self.speed = speed
+        _check("unused", unused, get_args(Unused))
+        self.speed, self.when_unused = speed, unused
+        self.private = _private(private)
         self.file = TapeFile(path)
         self.played = self.recorded = 0
         self._lock = threading.Lock()
         self._asked: dict[str, int] = defaultdict(int)
-        self._entries: dict[str, list[Entry]] = defaultdict(list)
+        self._places: dict[str, list[Place]] = defaultdict(list)
+        self._played: set[Place] = set()
+        self._missed: list[str] = []
         self._before: Tape | None = None
         self._fresh = self.mode == "record"
         if self.mode in ("auto", "replay"):
-            for entry in self.file.read():
-                self._entries[key_of(entry.request)].append(entry)
-            for entries in self._entries.values():
+            for place in self.file.index():
+                self._places[place.key].append(place)
+            for places in self._places.values():
                 # Side by side, equal requests end in any order: what counts is the order they were asked in.
-                entries.sort(key=lambda entry: int(entry.body.get("ordinal", 0)))
+                places.sort(key=lambda place: place.ordinal)
 
     @property
     def path(self) -> str:
@@ -79,8 +109,8 @@ class Tape:
         return self.file.shown
 
     def __len__(self) -> int:
-        """How many exchanges are on it."""
-        return sum(map(len, self._entries.values()))
+        """How many entries are on it."""
+        return sum(map(len, self._places.values()))
 
     def insert(self) -> None:
         """Put the tape in, in place of the one that is in now."""
@@ -88,7 +118,7 @@ class Tape:
         if _current is self:
             return
         if _current is not None:
-            session.remove_wrapper(_current.wrap)
+            _current._take_out()
         self._before, _current = _current, self
         if self.mode != "live":
             session.add_wrapper(self.wrap)
@@ -96,22 +126,27 @@ class Tape:
     def close(self) -> None:
         """Take the tape out; from now on calls are live. Harmless on one that is not in."""
         global _current
-        session.remove_wrapper(self.wrap)
+        self._take_out()
         if _current is self:
             _current = None
+
+    def _take_out(self) -> None:
+        session.remove_wrapper(self.wrap)
 
     def __enter__(self) -> Self:
         """The tape, in until the end of the block."""
         self.insert()
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        """Take the tape out and put back the one that was in before."""
+    def __exit__(self, kind: object, error: BaseException | None, frames: object) -> None:
+        """Take the tape out, put back the one that was in before, and ``check_unused`` unless something failed."""
         before, self._before = self._before, None
         self.close()
         if before is not None and _current is None:
             before.insert()
             before._before = None
+        if error is None:
+            self.check_unused()
 
     def wrap(self, provider: ILLMProvider) -> ILLMProvider:
         """The provider behind this tape."""
@@ -123,18 +158,27 @@ class Tape:
         No recording means that a live call is to be made and recorded under that number. Raises
         ``MissingRecordingError`` when none may be made.
         """
-        key = key_of(request)
+        number, entry = self.take(request)
+        return number, None if entry is None else self._load(entry)
+
+    def take(self, request: Request) -> tuple[int, Entry | None]:
+        """The same for any entry, as it stands on the tape."""
+        hidden = self._hidden(request)
+        key = tape_key(hidden)
         with self._lock:
             number = self._asked[key]
             self._asked[key] += 1
-            entries = self._entries.get(key, [])
-            if self.mode != "record" and number < len(entries):
+            places = self._places.get(key, [])
+            place = places[number] if self.mode != "record" and number < len(places) else None
+            if place is not None:
                 self.played += 1
-                return number, self._load(entries[number])
+                self._played.add(place)
+        if place is not None:
+            return number, self.file.load(place)
         forbidden = session.live_calls_forbidden()
         if self.mode == "record" or (self.mode == "auto" and forbidden is None):
             return number, None
-        raise MissingRecordingError(self._missing(request, number, len(entries)))
+        raise self._missing(hidden, len(places))
 
     def _load(self, entry: Entry) -> Played:
         try:
@@ -142,41 +186,84 @@ class Tape:
         except (KeyError, TypeError, ValueError, AttributeError) as err:
             raise TapeError(
                 f"the tape {self.path!r} holds an exchange that cannot be read ({err!r}, asked for "
-                f"{_prompt(entry.request)!r}): record it again with mode='record'"
+                f"{title(entry.request)!r}): record it again with 'gathering tape rerecord', or mode='record'"
             ) from err
 
     def keep(self, request: Request, number: int, body: dict[str, Any]) -> None:
-        """Write one exchange that was made live, under the number ``find`` gave its request."""
+        """Write one entry that was made live, under the number ``find`` gave its request."""
+        entry = Entry(self._hidden(request), {"ordinal": number, **self._hidden(body)})
         with self._lock:
             if self._fresh:
                 self.file.start_anew()
                 self._fresh = False
-            entry = Entry(request, {"ordinal": number, **body})
-            self.file.append(entry)
-            self._entries[key_of(request)].append(entry)
+            place = self.file.append(entry)
+            self._places[place.key].append(place)
+            self._played.add(place)
             self.recorded += 1
 
-    def _missing(self, request: Request, number: int, known: int) -> str:
-        model = f"{request['provider']}:{request['model']}".rstrip(":")
+    def unused(self) -> list[str]:
+        """The prompts of the entries that nobody has played or recorded, in the file's order."""
+        return [title(self.file.load(place).request) for place in self._left()]
+
+    def missed(self) -> list[str]:
+        """The prompts that were asked for and are not on the tape."""
+        return list(self._missed)
+
+    def check_unused(self) -> None:
+        """Raise ``TapeError`` if the tape is in replay and holds entries that nobody has played."""
+        if self.mode != "replay" or self.when_unused == "ignore":
+            return
+        if left := self.unused():
+            shown = ", ".join(map(repr, left[:_NAMED])) + (", ..." if len(left) > _NAMED else "")
+            raise TapeError(
+                f"{len(left)} of {len(self)} entries of the tape {self.path!r} were not played ({shown}): "
+                "remove them with 'gathering tape prune', or allow them with unused='ignore'"
+            )
+
+    def _left(self) -> list[Place]:
+        places = itertools.chain.from_iterable(self._places.values())
+        return sorted((p for p in places if p not in self._played), key=lambda place: place.start)
+
+    def _missing(self, request: Request, known: int) -> MissingRecordingError:
+        self._missed.append(title(request))
+        found: list[str] = []
         if known:
             why = f"it was recorded {known} times and asked for once more"
+        elif (nearest := nearest_request(request, self._candidates(kind_of(request)))) is None:
+            why = "nothing of its kind is on it" if len(self) else "the tape is empty or missing"
         else:
-            why = self._difference(request)
-        return (
-            f"the tape {self.path!r} has no recording of {_prompt(request)!r} for {model} ({why}): "
-            "record it with GATHERING_TAPE_MODE=record, or mode='record'"
+            found = differences(nearest, request)
+            same = title(nearest) == title(request)
+            what = "a recording of this prompt" if same else f"the nearest, {title(nearest)!r},"
+            why = f"{what} differs in {'; '.join(found[:_NAMED])}"
+        who = f"{request.get('provider', '')}:{request.get('model', '')}".strip(":") or str(
+            request.get("agent", "")
+        )
+        return MissingRecordingError(
+            f"the tape {self.path!r} has no recording of {title(request)!r} for {who} ({why}): "
+            "record it with GATHERING_TAPE_MODE=record, mode='record' or 'gathering tape rerecord'",
+            prompt=prompt_of(request),
+            differences=found,
         )
 
-    def _difference(self, request: Request) -> str:
-        """In which fields the recording of the same prompt differs."""
-        prompt = _prompt(request)
-        same = [
-            e.request for entries in self._entries.values() for e in entries if _prompt(e.request) == prompt
-        ]
-        if not same:
-            return "no exchange with this prompt is on it" if len(self) else "the tape is empty or missing"
-        differing = min(([f for f in request if request[f] != r.get(f)] for r in same), key=len)
-        return f"a recording of this prompt differs in {', '.join(differing) or 'nothing that is shown'}"
+    def _candidates(self, kind: str) -> Iterator[Request]:
+        """What may have been meant: first the entries of this kind that nobody has played yet."""
+        places = itertools.chain.from_iterable(self._places.values())
+        ordered = sorted(places, key=lambda place: (place in self._played, place.start))
+        requests = (self.file.load(place).request for place in ordered)
+        return itertools.islice((r for r in requests if kind_of(r) == kind), _LOOKED_AT)
+
+    def _hidden(self, value: Any) -> Any:
+        """The value with the private texts masked."""
+        if not self.private:
+            return value
+        if isinstance(value, str):
+            for text in self.private:
+                value = value.replace(text, _MASK)
+            return value
+        if isinstance(value, dict):
+            return {name: self._hidden(one) for name, one in value.items()}
+        return [self._hidden(one) for one in value] if isinstance(value, (list, tuple)) else value
 
     def __repr__(self) -> str:
         """The file alone: a saved notebook shows the same while recording and in replay."""
@@ -194,11 +281,17 @@ def _mode(mode: Mode | None) -> Mode:
     return "replay" if chosen == "auto" and session.under_test() else chosen
 
 
-def _prompt(request: Request) -> str:
-    """The last thing a person said in the request, shortened."""
-    messages = request.get("messages") or []
-    said = next((text_of(m.get("content")) for m in reversed(messages) if m.get("role") == "user"), "")
-    return said if len(said) <= 80 else f"{said[:79]}…"
+def _check(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigurationError(f"{name} = {value!r} is not usable: give {' or '.join(map(repr, allowed))}")
+
+
+def _private(texts: Iterable[str]) -> tuple[str, ...]:
+    """The texts, longest first, so that one inside another leaves nothing over."""
+    found = (texts,) if isinstance(texts, str) else tuple(texts)
+    if bad := [text for text in found if not isinstance(text, str) or not text.strip()]:
+        raise ConfigurationError(f"private = {bad[0]!r} is not usable: give texts that are not empty")
+    return tuple(sorted(found, key=len, reverse=True))
 
 
 class TapedProvider(PlaybackProvider):

@@ -21,6 +21,7 @@ from gathering.core.errors import (
     MissingRecordingError,
     ProviderError,
     RateLimitError,
+    TapeError,
 )
 from gathering.core.events import Event, TextDelta
 from gathering.core.interfaces import ILLMProvider
@@ -109,7 +110,7 @@ def test_whole_and_streamed_answer_each_other() -> None:
     with tape(TAPE, "replay"):
         assert agent(Untouchable()).ask("A").text == "one two"
         assert texts(agent(Untouchable()).stream("B")) == ["three four"]
-    with tape(TAPE, "replay"):
+    with tape(TAPE, "replay", unused="ignore"):
         assert texts(agent(Untouchable()).stream("A")) == [e.text for e in events] == ["one ", "two"]
 
 
@@ -186,12 +187,18 @@ async def test_equal_requests_at_the_same_time_each_get_one() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"messages": [{"role": "user", "content": "Who are you?"}]}, "no exchange with this prompt"),
-        ({"temperature": 1}, "differs in params"),
-        ({"provider": Untouchable(model="other")}, "differs in model"),
-        ({"provider": Untouchable(name="other")}, "differs in provider"),
-        ({"messages": [{"role": "system", "content": "Be brief."}, *HI]}, "differs in messages"),
-        ({"tools": [{"name": "t"}]}, "differs in tools"),
+        (
+            {"messages": [{"role": "user", "content": "Who are you?"}]},
+            r"the nearest, 'Hi there', differs in prompt: 'Hi there' -> 'Who are you\?'",
+        ),
+        ({"temperature": 1}, "differs in params.temperature: 0 -> 1"),
+        ({"provider": Untouchable(model="other")}, "differs in model: 'script' -> 'other'"),
+        ({"provider": Untouchable(name="other")}, "differs in provider: 'scripted' -> 'other'"),
+        (
+            {"messages": [{"role": "system", "content": "Be brief."}, *HI]},
+            "differs in system: '' -> 'Be brief.'",
+        ),
+        ({"tools": [{"name": "t"}]}, "differs in tools.t: none -> "),
     ],
 )
 def test_a_missing_recording_names_the_prompt_and_the_difference(change: Any, said: str) -> None:
@@ -285,7 +292,7 @@ def test_one_tape_is_in_at_a_time() -> None:
 def test_a_tape_shows_itself_the_same_in_each_mode() -> None:
     """Recorded and replayed, a saved notebook holds the same output."""
     record(["x"])
-    with tape(TAPE, "replay") as replaying, tape(TAPE, "record") as recording:
+    with tape(TAPE, "replay", unused="ignore") as replaying, tape(TAPE, "record") as recording:
         assert repr(replaying) == repr(recording) == "Tape('tapes/lesson.jsonl')"
         assert replaying._repr_mimebundle_() == recording._repr_mimebundle_()
     assert (len(replaying), replaying.mode, recording.mode) == (1, "replay", "record")
@@ -415,3 +422,74 @@ def test_answers_of_equal_requests_keep_the_order_of_asking(tmp_path: Path) -> N
     recorded = asyncio.run(ask_four("record"))
     assert recorded == [f"answer {i}" for i in range(4)]
     assert asyncio.run(ask_four("replay")) == recorded
+
+
+def test_entries_that_nobody_played_are_an_error() -> None:
+    """At the end of a block in replay; not where it is allowed, and not where something else failed before."""
+    record(["one", "two"])
+    with pytest.raises(TapeError, match=r"1 of 2 entries .* were not played \('Hi there'\)"):
+        replay()
+    with tape(TAPE, "replay", unused="ignore") as made:
+        made.wrap(Untouchable()).complete(HI)
+    assert (made.unused(), made.missed()) == (["Hi there"], [])
+    with pytest.raises(ValueError, match="the notebook's own"), tape(TAPE, "replay"):
+        raise ValueError("the notebook's own")
+    with pytest.raises(ConfigurationError, match="unused = 'fail'"):
+        tape(TAPE, unused="fail")  # type: ignore[arg-type]
+
+
+def test_the_nearest_recording_is_one_that_nobody_played() -> None:
+    """Two recorded prompts, one changed: the difference shown is from its own recording, and names what was missed."""
+    with tape(TAPE, "record") as made:
+        for text in ("What is a mean?", "What is a median?"):
+            made.wrap(ScriptedProvider(["x"])).complete([{"role": "user", "content": text}])
+    with tape(TAPE, "replay", unused="ignore") as made:
+        made.wrap(Untouchable()).complete([{"role": "user", "content": "What is a mean?"}])
+        with pytest.raises(MissingRecordingError) as caught:
+            made.wrap(Untouchable()).complete([{"role": "user", "content": "What is the median?"}])
+    assert caught.value.differences == ("prompt: 'What is a median?' -> 'What is the median?'",)
+    assert caught.value.prompt == "What is the median?"
+    assert made.missed() == ["What is the median?"]
+
+
+def test_what_is_private_is_masked_and_found_again() -> None:
+    """A name that is marked is on the tape in no field, also inside a longer one; the replay is told the same."""
+    messages = [{"role": "user", "content": "Write to Jane Doe, or to Jane."}]
+    private = ["Jane", "Jane Doe"]
+    with tape(TAPE, "record", private=private) as made:
+        made.wrap(ScriptedProvider(["Dear Jane Doe"])).complete(messages)
+    assert "Jane" not in Path(TAPE).read_text()
+    with tape(TAPE, "replay", private=private) as made:
+        assert made.wrap(Untouchable()).complete(messages)["content"] == "Dear ***"
+    with pytest.raises(ConfigurationError, match="private = ''"):
+        tape(TAPE, private=[""])
+
+
+def test_long_texts_are_on_the_tape_once() -> None:
+    """A book in a system prompt and an image are written once, however often they are sent; short texts stay inside."""
+    book = "A long story. " * 100
+    image = {"media_type": "image/png", "data": "iVBORw0KGgo" * 100}
+    messages = [
+        {"role": "system", "content": book},
+        {"role": "user", "content": "Hi", "images": [image]},
+        {"role": "user", "content": '{"$long": "x"}', "extra": {"$long": "not a reference"}},
+    ]
+    record(["one", "two", book], messages)
+    text = Path(TAPE).read_text()
+    assert text.count(book) == 1
+    assert text.count(image["data"]) == 1
+    with tape(TAPE, "replay") as made:
+        provider = made.wrap(Untouchable())
+        assert [provider.complete(messages)["content"] for _ in range(3)] == ["one", "two", book]
+
+
+def test_cached_answers_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the response cache gave is on the tape like any answer, so that the tape is whole."""
+    monkeypatch.setenv("GATHERING_STORE", str(tmp_path / "trace.sqlite"))
+    provider = ScriptedProvider(["x"])
+    agent(provider, cache=True).ask("Hi")
+    with tape(TAPE, "record") as made:
+        assert agent(provider, cache=True).ask("Hi").text == "x"
+    assert (len(provider.requests), made.recorded) == (1, 1)
+    with tape(TAPE, "replay"):
+        assert agent(Untouchable()).ask("Hi").text == "x"

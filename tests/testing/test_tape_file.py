@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,9 @@ from hypothesis import strategies as st
 
 from gathering.core.errors import TapeError
 from gathering.core.stored import neutral_request
-from gathering.storage.requests import key_of
 from gathering.testing import ScriptedProvider, tape
 from gathering.testing.tape_file import Entry, TapeFile
+from gathering.testing.tape_lines import tape_key
 
 PATH = Path("lesson.jsonl")
 HEADER = '{"gathering_tape": 1}\n'
@@ -28,7 +30,7 @@ GOOD = '{"request": {"messages": []}, "started_at": 0, "latency_ms": 1, "answer"
         (b"dear diary", "line 1 (not a tape)"),
         (b"[1]\n", "line 1 (not a JSON object)"),
         (b'{"cells": []}\n', "line 1 (not a tape)"),
-        (b'{"gathering_tape": 9}\n', "format 9, this GatheRing reads up to 1"),
+        (b'{"gathering_tape": 9}\n', "format 9 (line 1), this GatheRing reads up to 1"),
         ((HEADER + GOOD + '{"broken\n' + GOOD).encode(), "line 3 (not JSON)"),
         ((HEADER + '{"request": {}}\n').encode(), "line 2 (no request, or no answer)"),
         (b"\x80\x81\x82\n", "line 1 (not JSON)"),
@@ -58,21 +60,22 @@ def test_half_a_line_of_a_killed_process_is_dropped() -> None:
     """What was whole is read; the rest goes when the next exchange is added, not before."""
     PATH.write_text(HEADER + GOOD + GOOD[:20])
     file = TapeFile(PATH)
-    assert len(file.read()) == 1
+    with pytest.warns(UserWarning, match=r"half a line \(line 3\)"):
+        assert len(list(file.entries())) == 1
     assert PATH.read_text().endswith(GOOD[:20])
     file.append(Entry({"messages": []}, {"answer": {}}))
-    assert len(TapeFile(PATH).read()) == 2
+    assert len(list(TapeFile(PATH).entries())) == 2
 
 
 def test_two_files_may_record_at_once() -> None:
     """Each line is added at the end, so neither overwrites the other's."""
     first, second = TapeFile(PATH), TapeFile(PATH)
     first.append(Entry({"n": 1}, {"answer": {}}))
-    second.read()
+    second.index()
     for n in range(3):
         first.append(Entry({"n": n}, {"answer": {}}))
         second.append(Entry({"n": n}, {"answer": {}}))
-    assert len(TapeFile(PATH).read()) == 7
+    assert len(list(TapeFile(PATH).entries())) == 7
 
 
 def test_a_place_that_takes_no_file_is_said() -> None:
@@ -82,14 +85,14 @@ def test_a_place_that_takes_no_file_is_said() -> None:
     with pytest.raises(TapeError, match="cannot be written"):
         TapeFile("file/lesson.jsonl").append(Entry({}, {"answer": {}}))
     with pytest.raises(TapeError, match="cannot be read"):
-        TapeFile("folder").read()
+        TapeFile("folder").index()
     assert sorted(p.name for p in Path().iterdir()) == ["file", "folder"]
 
 
 def test_an_empty_file_is_an_empty_tape() -> None:
     """As ``touch`` makes it."""
     PATH.touch()
-    assert TapeFile(PATH).read() == []
+    assert list(TapeFile(PATH).entries()) == []
     TapeFile(PATH).append(Entry({}, {"answer": {}}))
     assert json.loads(PATH.read_text().splitlines()[0]) == {"gathering_tape": 1}
 
@@ -108,8 +111,8 @@ def test_any_request_is_found_again(text: str, params: dict[str, Any]) -> None:
     PATH.unlink(missing_ok=True)
     request = neutral_request("p", "m", [{"role": "user", "content": text}], None, params)
     TapeFile(PATH).append(Entry(request, {"answer": {"content": text}}))
-    (entry,) = TapeFile(PATH).read()
-    assert key_of(entry.request) == key_of(request)
+    (entry,) = list(TapeFile(PATH).entries())
+    assert tape_key(entry.request) == tape_key(request)
 
 
 def test_ids_are_numbered_and_text_is_not() -> None:
@@ -130,4 +133,50 @@ def test_ids_are_numbered_and_text_is_not() -> None:
 def test_what_json_has_no_form_for_has_no_address() -> None:
     """Two runs hand over different objects; the request is the same."""
     first, second = (neutral_request("p", "m", [], None, {"hook": object()}) for _ in range(2))
-    assert key_of(first) == key_of(second)
+    assert tape_key(first) == tape_key(second)
+
+
+KILLED = """
+import os, signal
+from gathering.testing.tape_file import Entry, TapeFile
+
+file = TapeFile("lesson.jsonl")
+for number in range(3):
+    file.append(Entry({"messages": [], "n": number}, {"answer": {"content": "x" * 2000}}))
+with open("lesson.jsonl", "ab") as half:
+    half.write(b'{"key": "0123')
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_process_leaves_what_was_whole() -> None:
+    """Killed in the middle of an entry: the ones before are there, the half one is said and then dropped."""
+    subprocess.run([sys.executable, "-c", KILLED], check=False)
+    file = TapeFile(PATH)
+    with pytest.warns(UserWarning, match=r"half a line \(line 6\), as a killed process leaves it"):
+        assert len(list(file.entries())) == 3
+    file.append(Entry({"messages": [], "n": 9}, {"answer": {"content": "y"}}))
+    assert [e.request["n"] for e in TapeFile(PATH).entries()] == [0, 1, 2, 9]
+
+
+def test_opening_reads_no_entry_whole() -> None:
+    """A line of many megabytes that is damaged inside is found by its beginning, and said when it is played."""
+    first, second = ({"messages": [], "n": number} for number in range(2))
+    file = TapeFile(PATH)
+    file.append(Entry(first, {"answer": {"content": "x"}}))
+    file.append(Entry(second, {"answer": {"content": "y"}}))
+    PATH.write_text(PATH.read_text().replace('"content": "x"', '"content": x'))
+    places = TapeFile(PATH).index()
+    assert [place.line for place in places] == [2, 3]
+    with pytest.raises(TapeError, match=r"damaged in line 2 \(not JSON\)"):
+        TapeFile(PATH).load(places[0])
+    assert TapeFile(PATH).load(places[1]).request == second
+
+
+def test_a_request_changed_by_hand_is_said() -> None:
+    """An answer may be edited, a request may not: it would be found by what it was."""
+    TapeFile(PATH).append(Entry({"messages": [], "n": 1}, {"answer": {"content": "x"}}))
+    PATH.write_text(PATH.read_text().replace('"n": 1', '"n": 2'))
+    file = TapeFile(PATH)
+    with pytest.raises(TapeError, match=r"line 2 \(its request was changed by hand"):
+        list(file.entries())
