@@ -18,8 +18,9 @@ from gathering.core.errors import ConfigurationError
 from gathering.llm.embeddings import form_of
 from gathering.llm.http import HTTPProvider
 from gathering.llm.keys import Secret
-from gathering.llm.openai import OPENAI_STYLE, context_of, dialect_of
+from gathering.llm.openai import OPENAI_STYLE, dialect_of
 from gathering.llm.openai_chat import ChatStyle
+from gathering.llm.prices import context_of
 from gathering.llm.wire import Headers
 
 __all__ = ["AzureProvider"]
@@ -94,7 +95,7 @@ class AzureProvider(HTTPProvider):
 
     def get_max_tokens(self) -> int:
         """Tokens the model can read and write in one call together, as far as the deployment is named after it."""
-        return int(self.config.get("context") or context_of(self.model) or self.default_context)
+        return int(self.config.get("context") or context_of("openai", self.model) or super().get_max_tokens())
 
 
 @functools.lru_cache(maxsize=64)

@@ -236,9 +236,14 @@ class HTTPProvider(ILLMProvider):
         return known_model(self.name, self.base_url, self.model)
 
     def get_max_tokens(self) -> int:
-        """Tokens the model can read and write in one call together: as configured, as listed, or as usual there."""
+        """Tokens the model can read and write in one call together.
+
+        As configured, as the service listed it in this process, as the table of prices has it, or as is usual there.
+        """
+        if given := self.config.get("context"):
+            return int(given)
         known = self.listed()
-        return int(self.config.get("context") or (known and known.context) or self.default_context)
+        return (known and known.context) or prices.context_of(self.name, self.model) or self.default_context
 
     def get_max_output(self) -> int:
         """Tokens the model can write in one call, as listed, or all it holds."""

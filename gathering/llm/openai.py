@@ -29,29 +29,11 @@ __all__ = [
     "OpenAICompatibleProvider",
     "OpenAIProvider",
     "ResponsesDialect",
-    "context_of",
     "dialect_of",
 ]
 
-#: Tokens the models of OpenAI hold, by the beginning of their names; the first that fits counts.
-_CONTEXTS = (
-    ("gpt-5", 400_000),
-    ("gpt-4.1", 1_047_576),
-    ("gpt-4o", 128_000),
-    ("gpt-3.5", 16_385),
-    ("gpt-4", 8_192),
-)
-
-
 #: OpenAI's reasoning models refuse max_tokens; all of its models take the newer name.
 OPENAI_STYLE = ChatStyle(max_tokens="max_completion_tokens", refuses=("top_k",), structured="strict")
-
-
-def context_of(model: str) -> int | None:
-    """Tokens an OpenAI model of this name holds; None for a name that is not known."""
-    if re.match(r"o\d", model):
-        return 200_000
-    return next((tokens for start, tokens in _CONTEXTS if model.startswith(start)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +116,6 @@ class OpenAIProvider(HTTPProvider):
         # Before them no model could be held to a schema, or see.
         old = re.match(r"gpt-(?:3\.5|4(?:-\d|$))", self.model)
         self.structured_output, self.takes_images = ("prompted", False) if old else ("native", True)
-
-    def get_max_tokens(self) -> int:
-        """Tokens the model can read and write in one call together."""
-        return int(self.config.get("context") or context_of(self.model) or self.default_context)
 
     def count_tokens(self, messages: list[MessageDict], tools: list[ToolSpec] | None = None) -> TokenCount:
         """The service's own count; an estimate where it cannot be asked."""

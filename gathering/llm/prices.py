@@ -1,4 +1,4 @@
-"""What a model of a known service costs. Owns the way from a provider's name to its row in genai-prices.
+"""What a model of a known service costs and holds. Owns the way from a provider's name to its row in genai-prices.
 
 The table is the one that package brings; it is never fetched. A price of the user's own goes before it
 (``gathering.core.prices``), what runs on a machine of one's own is free, and what nobody knows stays None.
@@ -21,7 +21,7 @@ from gathering.core.prices import FREE, Price, Tier, own_price, set_price
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice
 
-__all__ = ["cost", "price_of", "priced", "set_price", "warm"]
+__all__ = ["context_of", "cost", "price_of", "priced", "set_price", "warm"]
 
 #: Served by the user's own machine.
 _OWN_MACHINE = frozenset({"llamacpp", "lmstudio", "local", "ollama", "vllm"})
@@ -47,6 +47,15 @@ def price_of(provider: str, model: str) -> Price | None:
     if provider in _OWN_MACHINE:
         return FREE
     return _listed(provider, model, int(time.time() // _FRESH)) if model else None
+
+
+@functools.lru_cache(maxsize=4096)
+def context_of(provider: str, model: str) -> int | None:
+    """Tokens a model holds as far as the table knows; None for what runs on a machine of one's own."""
+    if provider in _OWN_MACHINE or not model:
+        return None
+    found = _row(provider, model)
+    return None if found is None else found.context_window
 
 
 def priced(provider: str, models: list[ModelInfo]) -> list[ModelInfo]:
@@ -81,6 +90,12 @@ def _listed(provider: str, model: str, slot: int) -> Price | None:
     """The row of the table as a price; the slot makes it be looked up again."""
     from datetime import UTC, datetime
 
+    found = _row(provider, model)
+    return None if found is None else _as_price(found.get_prices(datetime.now(tz=UTC)))
+
+
+def _row(provider: str, model: str) -> Any:
+    """The model's row of the table, None if there is none."""
     name = _TABLE_NAMES.get(provider, provider)
     if (
         provider == "huggingface"
@@ -91,9 +106,8 @@ def _listed(provider: str, model: str, slot: int) -> Price | None:
         service, found = _load().find_provider_model(model, None, name, None)
     except LookupError:
         return None
-    if service.id != name:  # it takes a name that only resembles one, such as openai-compatible
-        return None
-    return _as_price(found.get_prices(datetime.now(tz=UTC)))
+    # It takes a name that only resembles one, such as openai-compatible.
+    return found if service.id == name else None
 
 
 def _as_price(row: ModelPrice) -> Price | None:
