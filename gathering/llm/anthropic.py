@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from gathering.core.errors import ConfigurationError
 from gathering.core.messages import Completion, MessageDict, ToolSpec
 from gathering.core.offers import TokenCount
-from gathering.llm.anthropic_answer import is_paused, joined, parse_response
+from gathering.llm.anthropic_answer import cache_surcharge, is_paused, joined, parse_response
 from gathering.llm.anthropic_messages import build_request, count_request
 from gathering.llm.anthropic_params import has_native_output, most_tokens
 from gathering.llm.anthropic_stream import MessagesStream
@@ -22,6 +22,7 @@ from gathering.llm.courses import amended, continued
 from gathering.llm.exchange import Course
 from gathering.llm.http import HTTPProvider
 from gathering.llm.keys import Secret
+from gathering.llm.prices import price_of
 from gathering.llm.wire import Headers, Line
 
 __all__ = ["AnthropicProvider", "MessagesDialect"]
@@ -113,6 +114,14 @@ class AnthropicProvider(HTTPProvider):
         body = count_request(self.model, messages, tools, origin=self.dialect.origin)
         counted = self.counted(f"{self.dialect.path}/count_tokens", body, "input_tokens")
         return counted or super().count_tokens(messages, tools)
+
+    def cost_of(self, completion: Completion) -> float | None:
+        """US dollars for this answer, with what writing into the service's cache costs beyond reading."""
+        cost = super().cost_of(completion)
+        price = price_of(self.name, self.model) if cost and completion.source != "cache" else None
+        if cost is None or price is None:
+            return cost
+        return cost + cache_surcharge(completion.raw) * price.input / 1_000_000
 
     def _call(
         self,

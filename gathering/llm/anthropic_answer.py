@@ -18,7 +18,16 @@ from gathering.core.messages import Completion, FinishReason, ToolCall, Usage
 from gathering.core.session import new_id
 from gathering.llm.faults import error_in_body
 
-__all__ = ["completion_of", "error_of", "input_of", "is_paused", "joined", "parse_response", "usage_of"]
+__all__ = [
+    "cache_surcharge",
+    "completion_of",
+    "error_of",
+    "input_of",
+    "is_paused",
+    "joined",
+    "parse_response",
+    "usage_of",
+]
 
 _FINISH: Mapping[str, FinishReason] = {
     "": "stop",
@@ -120,6 +129,23 @@ def usage_of(usage: Any) -> Usage:
         cached_tokens=_sum(r.get("cache_read_input_tokens") for r in read),
         reasoning_tokens=_sum([details.get("thinking_tokens")]) if isinstance(details, Mapping) else None,
     )
+
+
+def cache_surcharge(body: Any) -> float:
+    """Tokens' worth of input that writing into the service's cache costs beyond reading them.
+
+    A quarter of a token each for those kept five minutes, a whole one for those kept an hour.
+
+    >>> cache_surcharge({"usage": {"cache_creation_input_tokens": 400}})
+    100.0
+    """
+    usage = body.get("usage") if isinstance(body, Mapping) else None
+    if not isinstance(usage, Mapping):
+        return 0.0
+    written = _sum([usage.get("cache_creation_input_tokens")]) or 0
+    kept = usage.get("cache_creation")
+    hour = _sum([kept.get("ephemeral_1h_input_tokens")]) or 0 if isinstance(kept, Mapping) else 0
+    return 0.25 * max(0, written - hour) + 1.0 * hour
 
 
 def _sum(figures: Iterable[Any]) -> int | None:

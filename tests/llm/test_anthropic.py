@@ -13,7 +13,7 @@ from fake_service import PATIENCE, Answer, Service, cut_in, recordings, sse
 import gathering
 from gathering.core import errors as e
 from gathering.core.events import Done, TextDelta, ThinkingDelta, ToolCallDelta
-from gathering.core.messages import Completion
+from gathering.core.messages import Completion, Usage
 from gathering.core.session import no_live_calls
 from gathering.llm.anthropic_messages import build_request
 from gathering.llm.anthropic_stream import MessagesStream
@@ -527,3 +527,33 @@ def test_the_recorded_count_of_tokens(service: Service) -> None:
     assert service.received[0].path == "/v1/messages/count_tokens"
     assert sent.pop("model") == "claude-opus-5"
     assert sent == {k: v for k, v in recorded["asked"].items() if k != "model"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("kept", "tokens"),
+    [
+        (None, 1_250_000),
+        ({"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 1_000_000}, 2_000_000),
+    ],
+)
+def test_what_is_written_into_the_cache_costs_more(
+    service: Service, kept: dict[str, int] | None, tokens: int, stream: bool
+) -> None:
+    """A quarter more than reading for five minutes, twice as much for an hour; read again it costs a tenth."""
+    usage = {"input_tokens": 0, "cache_creation_input_tokens": 1_000_000, "output_tokens": 0}
+    usage["cache_creation"] = kept  # type: ignore[assignment]
+    p = provider(service, "claude-sonnet-5")
+    if stream:
+        begun = {"type": "message_start", "message": {**HELLO, "content": [], "usage": usage}}
+        ended = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 0}}
+        service.will(sse(begun, ended, {"type": "message_stop"}))
+        running = p.stream(ASK)
+        list(running)
+        completion = running.completion
+    else:
+        service.will_say({**HELLO, "usage": usage})
+        completion = p.complete(ASK)
+    read = p.get_cost(Usage(1_000_000, 0))
+    assert p.cost_of(completion) == pytest.approx(read * tokens / 1_000_000)
+    assert p.get_cost(Usage(1_000_000, 0, cached_tokens=1_000_000)) == pytest.approx(read / 10)
