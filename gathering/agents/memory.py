@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from gathering.core import display
 from gathering.core.errors import ConfigurationError
 from gathering.core.interfaces import IMemory
 from gathering.core.messages import MessageDict
-from gathering.core.session import new_id
+from gathering.core.session import new_id, now
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +49,7 @@ class WindowMemory(IMemory):
 
     def add_message(self, message: MessageDict) -> None:
         """Keep one message."""
-        self._kept.append(_Kept(new_id(), dict(message), time.time()))
+        self._kept.append(_Kept(new_id(), dict(message), now()))
 
     def get_conversation_history(self, limit: int | None = None) -> list[MessageDict]:
         """The messages kept, oldest first; the last ``limit`` of them if given."""

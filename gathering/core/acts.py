@@ -16,6 +16,7 @@ from gathering.core.messages import Message, ToolCall
 from gathering.core.permissions import Decision, IPolicy, PermissionRequest
 from gathering.core.recording import TurnRecord
 from gathering.core.results import ToolResult
+from gathering.core.session import wrapped_tool
 from gathering.core.stream import Batch
 
 __all__ = ["Acts", "AskPerson", "RunTools", "ToolJob"]
@@ -118,9 +119,15 @@ class Acts:
         results = {i: _denied(jobs[i], decisions[i]) for i in range(len(jobs)) if i not in allowed}
         yield [ToolStarted(jobs[i].call) for i in allowed]
         if allowed:
-            ran = yield RunTools(tuple(jobs[i] for i in allowed), tuple(self.tools))
+            ran = yield RunTools(tuple(self._ready(jobs[i]) for i in allowed), tuple(self.tools))
             results.update(zip(allowed, ran, strict=True))
         return [results[i] for i in range(len(jobs))]
+
+    def _ready(self, job: ToolJob) -> ToolJob:
+        """The job with the tool that runs it now: a tape may know its result already."""
+        if job.tool is None or job.call.malformed is not None:
+            return job
+        return ToolJob(job.call, wrapped_tool(job.tool, job.call, self.record.agent))
 
     def _tell(
         self, jobs: Sequence[ToolJob], decisions: Sequence[Decision], results: Sequence[ToolResult]

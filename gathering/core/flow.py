@@ -16,7 +16,6 @@ becomes a row, what a cut turn leaves behind. Drivers (``gathering.core.drive``)
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
@@ -30,7 +29,7 @@ from gathering.core.interfaces import ILLMProvider, ITool
 from gathering.core.messages import Completion, Message, MessageDict, OutputMode, Reply, ToolSpec, Usage
 from gathering.core.permissions import IPolicy
 from gathering.core.recording import CallRecord, TurnRecord
-from gathering.core.session import new_id
+from gathering.core.session import new_id, timer
 from gathering.core.stream import Batch, gives_only_text
 
 __all__ = [
@@ -43,6 +42,7 @@ __all__ = [
     "Pause",
     "TurnPlan",
     "turn",
+    "with_ids",
 ]
 
 
@@ -129,7 +129,7 @@ class TurnPlan:
 
 def turn(plan: TurnPlan) -> Flow:
     """One user message to its final answer. Raises what the provider raises, or ``TurnLimitError``."""
-    begun = time.perf_counter()
+    begun = timer()
     said: list[Message] = list(plan.said) or [plan.message]
     calls: list[tuple[CallRecord, Completion, float | None]] = []
     try:
@@ -145,7 +145,7 @@ def turn(plan: TurnPlan) -> Flow:
         raise
     plan.remember(said)
     plan.record.end()
-    reply = _reply(plan, said, calls, time.perf_counter() - begun)
+    reply = _reply(plan, said, calls, timer() - begun)
     if plan.output is not None:
         completion = calls[-1][1]
         reply = replace(reply, output=output, output_mode=_mode(plan, completion), repaired=repaired)
@@ -212,7 +212,7 @@ def _call(
         if partial:
             said.append(Message("assistant", partial))
         raise
-    completion = _with_ids(completion)
+    completion = with_ids(completion)
     cost = plan.provider.cost_of(completion)
     said.append(record.settle(completion, cost, booking))
     calls.append((record, completion, cost))
@@ -269,7 +269,7 @@ def _exchange(
             return last.completion
 
 
-def _with_ids(completion: Completion) -> Completion:
+def with_ids(completion: Completion) -> Completion:
     """The completion with an id on each tool call: some servers give none, and results must name one."""
     if all(call.id for call in completion.tool_calls):
         return completion

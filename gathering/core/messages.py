@@ -215,6 +215,7 @@ class Completion(Mapping[str, Any]):
     attempts: int = 1
     provider: str = ""  # who answered, where that is another one than was asked (a fallback)
     output_mode: OutputMode = ""  # how the form of a structured answer was brought about
+    cost: float | None = None  # US dollars as recorded, when it comes from a tape
     logprobs: tuple[Mapping[str, Any], ...] = ()  # {"token", "logprob", "top": [{"token", "logprob"}, ...]}
 
     def message(self) -> Message:

@@ -25,6 +25,7 @@ __all__ = [
     "Scope",
     "ask_person",
     "set_asker",
+    "set_witness",
 ]
 
 Effect: TypeAlias = Literal["allow", "ask", "deny"]
@@ -72,8 +73,11 @@ class IPolicy(ABC):
 
 
 Asker: TypeAlias = Callable[[PermissionRequest], Any]
+#: Stands before the asker: given the question and the asker, it gives the answer.
+Witness: TypeAlias = Callable[[PermissionRequest, Asker], Any]
 
 _asker: Asker | None = None
+_witness: Witness | None = None
 
 
 def set_asker(asker: Asker | None) -> Asker | None:
@@ -83,11 +87,16 @@ def set_asker(asker: Asker | None) -> Asker | None:
     return before
 
 
+def set_witness(witness: Witness | None) -> None:
+    """Let every question to a person pass through ``witness`` (a tape); None takes it away."""
+    global _witness
+    _witness = witness
+
+
 def ask_person(request: PermissionRequest) -> Any:
     """The asker's ``Decision`` (or an awaitable of one); where nobody can be asked, the setting ``unattended``."""
-    if _asker is not None:
-        return _asker(request)
-    return unattended(request)
+    ask = _asker or unattended
+    return ask(request) if _witness is None else _witness(request, ask)
 
 
 def unattended(request: PermissionRequest) -> Decision:

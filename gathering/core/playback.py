@@ -15,7 +15,9 @@ from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing, closing
 from typing import Any, Protocol, Self, TypeAlias
 
+from gathering.core.errors import TapeError
 from gathering.core.events import Done, TextDelta, ThinkingDelta, ToolCallDelta
+from gathering.core.flow import with_ids
 from gathering.core.interfaces import ILLMProvider
 from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage, as_completion
 from gathering.core.offers import Embeddings, ModelInfo, TokenCount
@@ -23,6 +25,7 @@ from gathering.core.portal import portal
 from gathering.core.stored import (
     Played,
     Request,
+    cut_of,
     error_body,
     is_answer,
     neutral_request,
@@ -60,7 +63,7 @@ class Keeper(Protocol):
         ...
 
     def keep(self, request: Request, number: int, body: dict[str, Any]) -> None:
-        """Keep an exchange made live, under the number ``find`` gave; ``body`` has an ``answer`` or an ``error``."""
+        """Keep an exchange made live, under the number ``find`` gave; ``body`` has an ``answer``, ``error`` or ``cut``."""
         ...
 
 
@@ -135,7 +138,7 @@ class PlaybackProvider(StandIn):
         number, played = self.keeper.find(request)
         if played is not None:
             return _Playing(self.provider, played, self.keeper.speed)
-        return _Keeping(self.provider.prepared(messages, tools, params), _Take(self.keeper, request, number))
+        return _Keeping(self.provider.prepared(messages, tools, params), _Take(self, request, number))
 
     def request_for(
         self, messages: list[MessageDict], tools: list[ToolSpec] | None, params: dict[str, Any]
@@ -219,12 +222,12 @@ class _Playing(_Once):
     def walk(self, live: Live) -> Generator[Batch, None, None]:
         for pause, batch in self._steps():
             time.sleep(pause)
-            yield batch or self._end()
+            yield batch or self._end(KeyboardInterrupt())
 
     async def walk_async(self, live: Live) -> AsyncGenerator[Batch, None]:
         for pause, batch in self._steps():
             await asyncio.sleep(pause)
-            yield batch or self._end()
+            yield batch or self._end(asyncio.CancelledError())
 
     def _steps(self) -> Generator[tuple[float, Batch], None, None]:
         """The kept batches, each with the seconds to wait before it; an empty one is the end."""
@@ -233,10 +236,16 @@ class _Playing(_Once):
             yield (max(0.0, at - last) / 1000 / self.speed if self.speed else 0.0), batch
             last = at
 
-    def _end(self) -> Batch:
-        if self.played.error is not None:
-            raise self.played.error
-        assert self.played.completion is not None, "an exchange has an answer or an error"
+    def _end(self, stop: BaseException) -> Batch:
+        error = stop if self.played.cut == "stop" else self.played.error
+        if error is not None:
+            error.timing = self.played.timing  # type: ignore[attr-defined]
+            raise error
+        if self.played.cut is not None:
+            raise TapeError(
+                "the stream was left here when it was recorded, and is read further now: record anew"
+            )
+        assert self.played.completion is not None, "an exchange has an answer, an error or a cut"
         return [Done(self.played.completion)]
 
 
@@ -260,10 +269,11 @@ class _Keeping(_Once):
 
 
 class _Take:
-    """One live exchange while it is made: kept when it ends with an answer or a failure of the other side."""
+    """One live exchange while it is made: kept when it ends with an answer, a failure of the other side or a cut."""
 
-    def __init__(self, keeper: Keeper, request: Request, number: int) -> None:
-        self.keeper, self.request, self.number = keeper, request, number
+    def __init__(self, provider: PlaybackProvider, request: Request, number: int) -> None:
+        self.keeper, self.provider = provider.keeper, provider.provider
+        self.request, self.number = request, number
         self.batches: list[list[Any]] = []
         self._first: float | None = None
         self._kept = False
@@ -273,8 +283,12 @@ class _Take:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, frames: object) -> None:
-        if error is not None and not self._kept and is_answer(error):
+        if error is None or self._kept:
+            return
+        if is_answer(error):
             self._keep({"error": error_body(error)})
+        elif (cut := cut_of(error)) is not None:
+            self._keep({"cut": cut})
 
     def heard(self, batch: Batch) -> Batch:
         """Note a batch and pass it on; the last one is the answer."""
@@ -285,7 +299,9 @@ class _Take:
                 self._first = self._now()
             self.batches.append([round(self._now(), 3), *stored])
         if batch and isinstance(last := batch[-1], Done):
-            self._keep({"answer": store_answer(last.completion)})
+            completion = with_ids(last.completion)  # as they will be given again
+            self._keep({"answer": store_answer(completion), "cost_usd": self.provider.cost_of(completion)})
+            return [*batch[:-1], Done(completion)]
         return batch
 
     def _keep(self, outcome: dict[str, Any]) -> None:

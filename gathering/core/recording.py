@@ -6,7 +6,6 @@ is handed over as a callable, so that a killed process leaves it in the store.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from gathering.core.interfaces import ILLMProvider, IRecorder
 from gathering.core.messages import Completion, Message, Timing, ToolCall, Usage
 from gathering.core.permissions import Decision
 from gathering.core.results import ToolResult
-from gathering.core.session import current_cell, new_id, session_id
+from gathering.core.session import current_cell, new_id, now, session_id, timer
 
 __all__ = ["CallRecord", "TurnRecord"]
 
@@ -68,7 +67,7 @@ class TurnRecord:
                 "tool": call.name,
                 "arguments": call.arguments if call.malformed is None else call.malformed,
                 "permission": permission,
-                "started_at": time.time(),
+                "started_at": now(),
                 "cell": self.cell,
             },
         )
@@ -124,7 +123,7 @@ class TurnRecord:
             "content": message.content,
             "parts": list(_parts(message)),
             "tokens": tokens,
-            "created_at": time.time(),
+            "created_at": now(),
         }
 
 
@@ -145,10 +144,10 @@ class CallRecord:
     model: str
     params: dict[str, Any]
     call_id: str = field(default_factory=new_id)
-    started_at: float = field(default_factory=time.time)
+    started_at: float = field(default_factory=now)
     arrived: list[list[Event]] = field(default_factory=list)
     timing: Timing | None = None
-    _begun: float = field(default_factory=time.perf_counter)
+    _begun: float = field(default_factory=timer)
     _first: float | None = None
     _message_id: str = ""
 
@@ -156,7 +155,7 @@ class CallRecord:
         """Keep a batch of events; from the first text on the growing answer is in the trace."""
         self.arrived.append(batch)
         if self._first is None and any(type(e) in (TextDelta, ThinkingDelta, ToolCallDelta) for e in batch):
-            self._first = time.perf_counter()
+            self._first = timer()
             self._put_growing()
 
     def text(self) -> str:
@@ -203,7 +202,9 @@ class CallRecord:
         counted = booking.cut(error, partial + self._thoughts(), self._usage(), self._hidden())
         if booking.amount is not None:
             row["booked_usd"] = counted
-        self._settle(status, None, row)
+        self._settle(
+            status, getattr(error, "timing", None), row
+        )  # a failure from a tape has its recorded times
         if partial or self._message_id:  # a row that was growing gets its last text, also when it is empty
             self._put_message(Message("assistant", partial), None)
         return partial
@@ -232,13 +233,13 @@ class CallRecord:
 
     def _hidden(self) -> float:
         """Seconds in which nothing was to be seen: up to the first piece, or all of them."""
-        return (time.perf_counter() if self._first is None else self._first) - self._begun
+        return (timer() if self._first is None else self._first) - self._begun
 
     def _measured(self) -> Timing:
-        now = time.perf_counter()
+        end = timer()
         # An answer that came whole came all at once: its first token is as late as its last.
-        first = self._first if self._first is not None else now
-        return Timing(self.started_at, (first - self._begun) * 1000, (now - self._begun) * 1000)
+        first = self._first if self._first is not None else end
+        return Timing(self.started_at, (first - self._begun) * 1000, (end - self._begun) * 1000)
 
     def _put_growing(self) -> None:
         if self.turn.recorder is not None:

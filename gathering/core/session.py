@@ -10,28 +10,59 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from gathering.core.errors import LiveCallError
-from gathering.core.interfaces import ILLMProvider
+from gathering.core.interfaces import ILLMProvider, ITool
+from gathering.core.messages import ToolCall
 
 __all__ = [
+    "Clock",
+    "ToolWrapper",
     "Wrapper",
+    "add_tool_wrapper",
     "add_wrapper",
+    "clock",
     "current_cell",
     "forbid_live_calls",
+    "fresh_id",
+    "id_of",
     "live_calls_forbidden",
     "new_id",
     "no_live_calls",
+    "now",
     "refuse_live_call",
+    "remove_tool_wrapper",
     "remove_wrapper",
     "session_id",
     "set_cell_source",
+    "set_clock",
+    "timer",
     "under_test",
     "wrapped",
+    "wrapped_tool",
 ]
 
 Wrapper: TypeAlias = Callable[[ILLMProvider], ILLMProvider]
+#: Given a tool, the call it is about to run and the agent's name; the tool that runs it.
+ToolWrapper: TypeAlias = Callable[[ITool, ToolCall, str], ITool]
+
+
+class Clock(Protocol):
+    """What stands in for the clock and for chance, so that a run comes out as the one before. Safe from any thread."""
+
+    def new_id(self) -> str:
+        """The next id."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since 1970, later than the last time."""
+        ...
+
+    def timer(self) -> float:
+        """Seconds from which durations are made."""
+        ...
+
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, as in a ULID
 _PAIRS = [
@@ -43,12 +74,40 @@ _last_id = 0
 _head: tuple[int, str] = (-1, "")
 _session: tuple[int, str] = (0, "")
 _wrappers: list[Wrapper] = []
+_tool_wrappers: list[ToolWrapper] = []
+_clock: Clock | None = None
 _forbidden: str | None = None
 _cell_source: Callable[[], int | None] | None = None
 
 
+def set_clock(stand_in: Clock | None) -> None:
+    """Let ids and times come from ``stand_in`` from now on; None is the world's own again."""
+    global _clock
+    _clock = stand_in
+
+
+def clock() -> Clock | None:
+    """What stands in for the clock now, None if nothing does."""
+    return _clock
+
+
+def now() -> float:
+    """Seconds since 1970."""
+    return time.time() if _clock is None else _clock.now()
+
+
+def timer() -> float:
+    """Seconds from any start, to measure with."""
+    return time.perf_counter() if _clock is None else _clock.timer()
+
+
 def new_id() -> str:
     """A new 26-character id; ids made later in this process sort later."""
+    return fresh_id() if _clock is None else _clock.new_id()
+
+
+def fresh_id() -> str:
+    """An id that no other process has, whatever stands in for the clock: for what is not to be shown."""
     global _last_id, _head
     with _lock:
         earliest = (time.time_ns() // 1_000_000) << 80
@@ -62,6 +121,11 @@ def new_id() -> str:
     return head[1] + _digits(value & _LOW, _LOW_SHIFTS)
 
 
+def id_of(value: int) -> str:
+    """The id of a number below 2**128."""
+    return _digits(value >> 40, _HIGH_SHIFTS) + _digits(value & _LOW, _LOW_SHIFTS)
+
+
 def _digits(value: int, shifts: range) -> str:
     return "".join([_PAIRS[(value >> shift) & 1023] for shift in shifts])
 
@@ -71,7 +135,7 @@ def session_id() -> str:
     global _session
     pid, identity = _session
     if pid != os.getpid():
-        _session = (os.getpid(), identity := new_id())
+        _session = (os.getpid(), identity := fresh_id())
     return identity
 
 
@@ -107,6 +171,24 @@ def wrapped(provider: ILLMProvider) -> ILLMProvider:
     for wrapper in _wrappers:
         provider = wrapper(provider)
     return provider
+
+
+def add_tool_wrapper(wrapper: ToolWrapper) -> None:
+    """Let every tool call that is about to run pass through ``wrapper`` (a tape)."""
+    _tool_wrappers.append(wrapper)
+
+
+def remove_tool_wrapper(wrapper: ToolWrapper) -> None:
+    """Take a wrapper out again; one that is not there is ignored."""
+    with contextlib.suppress(ValueError):
+        _tool_wrappers.remove(wrapper)
+
+
+def wrapped_tool(tool: ITool, call: ToolCall, agent: str) -> ITool:
+    """The tool that runs this call of the agent now. Raises what forbids that."""
+    for wrapper in _tool_wrappers:
+        tool = wrapper(tool, call, agent)
+    return tool
 
 
 def live_calls_forbidden() -> str | None:

@@ -6,9 +6,10 @@ their type and details, so that a replayed notebook fails just as the recorded o
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from gathering.core import errors
@@ -25,6 +26,7 @@ from gathering.core.stream import Batch
 __all__ = [
     "Played",
     "Request",
+    "cut_of",
     "error_body",
     "is_answer",
     "load",
@@ -35,6 +37,8 @@ __all__ = [
 
 Request: TypeAlias = dict[str, Any]
 Source: TypeAlias = Literal["tape", "cache"]
+#: How an exchange was cut on this side: by Stop, or by whoever read its stream and left.
+Cut: TypeAlias = Literal["stop", "left"]
 
 _DETAILS = ("status", "request_id", "retry_after", "partial")
 
@@ -82,12 +86,17 @@ def _renumbered(value: Any, numbers: Mapping[str, str], field: str = "") -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A kept exchange, ready to be given again. ``batches`` pairs milliseconds with events, without ``Done``."""
+    """A kept exchange, ready to be given again. ``batches`` pairs milliseconds with events, without ``Done``.
+
+    It ends with a ``completion``, an ``error`` or a ``cut``.
+    """
 
     batches: tuple[tuple[float, Batch], ...]
     completion: Completion | None
     error: BaseException | None
     latency_ms: float
+    cut: Cut | None = None
+    timing: Timing | None = None
 
 
 def store_batch(batch: Batch) -> list[dict[str, Any]]:
@@ -150,12 +159,14 @@ def load(body: Mapping[str, Any], source: Source = "tape") -> Played:
     timing = Timing(float(body["started_at"]), body.get("ttft_ms"), float(body["latency_ms"]))
     completion = None
     if "answer" in body:
+        cost = body.get("cost_usd") if source == "tape" else None
         completion = _load_answer(body["answer"], timing if source == "tape" else None, source)
+        completion = replace(completion, cost=cost)
     error = _load_error(body["error"]) if "error" in body else None
     batches = tuple((float(at), _load_batch(events)) for at, *events in body.get("stream") or ())
     if not batches and completion is not None:
         batches = ((timing.latency_ms, _in_one_piece(completion)),)
-    return Played(batches, completion, error, timing.latency_ms)
+    return Played(batches, completion, error, timing.latency_ms, body.get("cut"), timing)
 
 
 def _load_batch(stored: list[Mapping[str, Any]]) -> Batch:
@@ -198,6 +209,19 @@ def is_answer(error: BaseException) -> bool:
     if isinstance(error, GatheringError):
         return isinstance(error, ProviderError) and not isinstance(error, LocalModelError)
     return isinstance(error, Exception)
+
+
+def cut_of(error: BaseException) -> Cut | None:
+    """How the failure cuts an exchange on this side, None if it does not.
+
+    A reader that leaves a stream closes it; one that was stopped does so while the Stop is on its way out.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, (KeyboardInterrupt, asyncio.CancelledError)):
+            return "stop"
+        seen = seen.__context__
+    return "left" if isinstance(error, GeneratorExit) else None
 
 
 def error_body(error: BaseException) -> dict[str, Any]:

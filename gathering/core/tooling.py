@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,6 +18,7 @@ from gathering.core.interfaces import ITool
 from gathering.core.messages import ToolCall, ToolSpec
 from gathering.core.portal import Job, portal
 from gathering.core.results import ToolResult
+from gathering.core.session import timer
 
 __all__ = ["run_tool", "run_tool_async", "run_tools", "tool_spec"]
 
@@ -38,7 +38,7 @@ def tool_spec(tool: ITool) -> ToolSpec:
 
 def run_tool(tool: ITool | None, call: ToolCall, known: Iterable[str] = ()) -> ToolResult:
     """The result of the call, run on this thread."""
-    begun = time.perf_counter()
+    begun = timer()
     try:
         result = _refusal(tool, call, known)
         if result is None and tool is not None:
@@ -50,7 +50,7 @@ def run_tool(tool: ITool | None, call: ToolCall, known: Iterable[str] = ()) -> T
 
 async def run_tool_async(tool: ITool | None, call: ToolCall, known: Iterable[str] = ()) -> ToolResult:
     """The result of the call, awaited."""
-    begun = time.perf_counter()
+    begun = timer()
     try:
         result = _refusal(tool, call, known)
         if result is None and tool is not None:
@@ -105,7 +105,7 @@ def _failed(error: Exception) -> ToolResult:
 
 
 def _timed(tool: ITool | None, result: Any, begun: float) -> ToolResult:
-    elapsed = (time.perf_counter() - begun) * 1000
+    elapsed = (timer() - begun) * 1000
     whole = result if isinstance(result, ToolResult) else ToolResult(success=True, output=result)
     told = bounded(whole, MAX_OUTPUT if tool is None else tool.max_output)
     return told if told.execution_time_ms is not None else replace(told, execution_time_ms=elapsed)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gathering.core.errors import StoreError
 from gathering.core.masking import mask
-from gathering.core.session import new_id
+from gathering.core.session import fresh_id
 from gathering.storage.columns import MASKED, ORDER, STORED
 from gathering.storage.folder import make_folder
 from gathering.storage.liveness import SessionRow, this_session
@@ -189,7 +189,7 @@ def _in_file(path: str) -> Connect:
 
 def _in_memory() -> Connect:
     # A named one, held open here: SQLAlchemy drops a connection that was interrupted, and the rows would go with it.
-    uri = f"file:/{new_id()}?vfs=memdb"
+    uri = f"file:/{fresh_id()}?vfs=memdb"
     anchor = sqlite3.connect(uri, uri=True, check_same_thread=False)
 
     def connect(_held: sqlite3.Connection = anchor) -> sqlite3.Connection:

@@ -17,11 +17,14 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 from gathering.core import config, session
 from gathering.core.display import bundle
 from gathering.core.errors import ConfigurationError, MissingRecordingError, TapeError
-from gathering.core.interfaces import ILLMProvider
-from gathering.core.messages import MessageDict, ToolSpec
+from gathering.core.interfaces import ILLMProvider, ITool
+from gathering.core.messages import Completion, MessageDict, ToolCall, ToolSpec
 from gathering.core.offers import TokenCount
+from gathering.core.permissions import Asker, PermissionRequest, set_witness
 from gathering.core.playback import PlaybackProvider
 from gathering.core.stored import Played, Request, load
+from gathering.testing import tape_acts
+from gathering.testing.tape_clock import TapeClock
 from gathering.testing.tape_file import Entry, Place, TapeFile
 from gathering.testing.tape_lines import tape_key
 from gathering.testing.tape_miss import differences, kind_of, nearest_request, prompt_of, title
@@ -30,6 +33,8 @@ __all__ = ["Mode", "Tape", "TapedProvider", "Unused", "current_tape", "tape"]
 
 Mode: TypeAlias = Literal["auto", "record", "replay", "live"]
 Unused: TypeAlias = Literal["error", "ignore"]
+#: Where the results of tools and a person's decisions come from.
+Tools: TypeAlias = Literal["tape", "live"]
 
 #: So many entries are looked at to find the one nearest to a request that is not on the tape.
 _LOOKED_AT = 300
@@ -45,6 +50,7 @@ def tape(
     mode: Mode | None = None,
     speed: float = 0,
     *,
+    tools: Tools = "tape",
     unused: Unused = "error",
     private: Iterable[str] = (),
 ) -> Tape:
@@ -52,11 +58,12 @@ def tape(
 
     ``mode`` is ``auto`` (replay what is recorded, record what is not; under a test runner only replay), ``record``
     (everything anew), ``replay`` or ``live`` (as without a tape). Without one the setting ``tape_mode`` counts.
-    ``speed`` is the rhythm of a replayed stream: 0 at once, 1 as it was. ``private`` texts are masked on the tape, as
+    ``speed`` is the rhythm of a replayed stream: 0 at once, 1 as it was. With ``tools="live"`` tools run and persons are
+    asked also in replay; otherwise what they answered is on the tape. ``private`` texts are masked on the tape, as
     keys are. Also a context manager: at the end of a block in replay, an entry that nobody played is a ``TapeError``
     unless ``unused="ignore"``. Raises ``TapeError`` for a file that is no tape; the file is left as it is.
     """
-    made = Tape(path, mode, speed, unused=unused, private=private)
+    made = Tape(path, mode, speed, tools=tools, unused=unused, private=private)
     made.insert()
     return made
 
@@ -78,6 +85,7 @@ class Tape:
         mode: Mode | None = None,
         speed: float = 0,
         *,
+        tools: Tools = "tape",
         unused: Unused = "error",
         private: Iterable[str] = (),
     ) -> None:
@@ -85,7 +93,8 @@ class Tape:
         if speed < 0:
             raise ConfigurationError(f"speed = {speed!r} is not usable: give 0 (at once) or 1 (as it was)")
         _check("unused", unused, get_args(Unused))
-        self.speed, self.when_unused = speed, unused
+        _check("tools", tools, get_args(Tools))
+        self.speed, self.tools, self.when_unused = speed, tools, unused
         self.private = _private(private)
         self.file = TapeFile(path)
         self.played = self.recorded = 0
@@ -95,13 +104,10 @@ class Tape:
         self._played: set[Place] = set()
         self._missed: list[str] = []
         self._before: Tape | None = None
+        self._clock: TapeClock | None = None
         self._fresh = self.mode == "record"
         if self.mode in ("auto", "replay"):
-            for place in self.file.index():
-                self._places[place.key].append(place)
-            for places in self._places.values():
-                # Side by side, equal requests end in any order: what counts is the order they were asked in.
-                places.sort(key=lambda place: place.ordinal)
+            self._places.update(_by_key(self.file.index()))
 
     @property
     def path(self) -> str:
@@ -120,8 +126,15 @@ class Tape:
         if _current is not None:
             _current._take_out()
         self._before, _current = _current, self
-        if self.mode != "live":
-            session.add_wrapper(self.wrap)
+        if self.mode == "live":
+            return
+        session.add_wrapper(self.wrap)
+        if self.tools == "tape":
+            session.add_tool_wrapper(self.wrap_tool)
+            set_witness(self.decide)
+        if self.mode == "replay":
+            self._clock = self._clock or TapeClock(self.file.path.name, self._began())
+            session.set_clock(self._clock)
 
     def close(self) -> None:
         """Take the tape out; from now on calls are live. Harmless on one that is not in."""
@@ -132,6 +145,10 @@ class Tape:
 
     def _take_out(self) -> None:
         session.remove_wrapper(self.wrap)
+        session.remove_tool_wrapper(self.wrap_tool)
+        if _current is self:
+            set_witness(None)
+            session.set_clock(None)
 
     def __enter__(self) -> Self:
         """The tape, in until the end of the block."""
@@ -152,12 +169,21 @@ class Tape:
         """The provider behind this tape."""
         return TapedProvider(provider, self)
 
+    def wrap_tool(self, tool: ITool, call: ToolCall, agent: str) -> ITool:
+        """The tool that gives what is on this tape for the call, or what is to be put on it."""
+        return tape_acts.wrapped_tool(self, tool, call, agent)
+
+    def decide(self, request: PermissionRequest, ask: Asker) -> Any:
+        """The decision on this tape, or the one to be put on it."""
+        return tape_acts.decided(self, request, ask)
+
     def find(self, request: Request) -> tuple[int, Played | None]:
         """The request's number among equal ones and its recording, each one given once.
 
         No recording means that a live call is to be made and recorded under that number. Raises
         ``MissingRecordingError`` when none may be made.
         """
+        tape_acts.inside_a_tool()
         number, entry = self.take(request)
         return number, None if entry is None else self._load(entry)
 
@@ -170,24 +196,39 @@ class Tape:
             self._asked[key] += 1
             places = self._places.get(key, [])
             place = places[number] if self.mode != "record" and number < len(places) else None
-            if place is not None:
-                self.played += 1
-                self._played.add(place)
+        may_ask = self.mode == "record" or (self.mode == "auto" and session.live_calls_forbidden() is None)
         if place is not None:
-            return number, self.file.load(place)
-        forbidden = session.live_calls_forbidden()
-        if self.mode == "record" or (self.mode == "auto" and forbidden is None):
+            entry = self.file.load(place)
+            if not (may_ask and "cut" in entry.body):  # what was stopped by hand is asked again
+                with self._lock:
+                    self.played += 1
+                    self._played.add(place)
+                return place.ordinal, entry
+            return place.ordinal, None
+        if may_ask:
             return number, None
         raise self._missing(hidden, len(places))
 
     def _load(self, entry: Entry) -> Played:
         try:
-            return load(entry.body)
+            played = load(entry.body)
         except (KeyError, TypeError, ValueError, AttributeError) as err:
             raise TapeError(
                 f"the tape {self.path!r} holds an exchange that cannot be read ({err!r}, asked for "
                 f"{title(entry.request)!r}): record it again with 'gathering tape rerecord', or mode='record'"
             ) from err
+        if self._clock is not None and played.timing is not None:
+            self._clock.played(played.timing.started_at + played.latency_ms / 1000)
+        return played
+
+    def _began(self) -> float:
+        """When the tape was recorded: when its first exchange was."""
+        places = sorted(itertools.chain.from_iterable(self._places.values()), key=lambda place: place.start)
+        times = (self.file.load(place).body.get("started_at") for place in places)
+        return next((float(time) for time in times if isinstance(time, (int, float))), 0.0)
+
+    def _put(self, place: Place) -> None:
+        self._places.update(_by_key([*self._places[place.key], place]))
 
     def keep(self, request: Request, number: int, body: dict[str, Any]) -> None:
         """Write one entry that was made live, under the number ``find`` gave its request."""
@@ -197,7 +238,7 @@ class Tape:
                 self.file.start_anew()
                 self._fresh = False
             place = self.file.append(entry)
-            self._places[place.key].append(place)
+            self._put(place)
             self._played.add(place)
             self.recorded += 1
 
@@ -210,8 +251,11 @@ class Tape:
         return list(self._missed)
 
     def check_unused(self) -> None:
-        """Raise ``TapeError`` if the tape is in replay and holds entries that nobody has played."""
-        if self.mode != "replay" or self.when_unused == "ignore":
+        """Raise ``TapeError`` if the tape is in replay and holds entries that nobody has played.
+
+        Where something was missing, that was the error: the rest of the turn could not be played.
+        """
+        if self.mode != "replay" or self.when_unused == "ignore" or self._missed:
             return
         if left := self.unused():
             shown = ", ".join(map(repr, left[:_NAMED])) + (", ..." if len(left) > _NAMED else "")
@@ -222,7 +266,10 @@ class Tape:
 
     def _left(self) -> list[Place]:
         places = itertools.chain.from_iterable(self._places.values())
-        return sorted((p for p in places if p not in self._played), key=lambda place: place.start)
+        left = sorted((p for p in places if p not in self._played), key=lambda place: place.start)
+        if self.tools == "tape":
+            return left
+        return [place for place in left if kind_of(self.file.load(place).request) == "call"]
 
     def _missing(self, request: Request, known: int) -> MissingRecordingError:
         self._missed.append(title(request))
@@ -281,6 +328,14 @@ def _mode(mode: Mode | None) -> Mode:
     return "replay" if chosen == "auto" and session.under_test() else chosen
 
 
+def _by_key(places: Iterable[Place]) -> dict[str, list[Place]]:
+    """The places of equal requests in the order of asking: side by side, they end in any. The last of a number counts."""
+    found: dict[str, dict[int, Place]] = defaultdict(dict)
+    for place in places:
+        found[place.key][place.ordinal] = place
+    return {key: [numbered[n] for n in sorted(numbered)] for key, numbered in found.items()}
+
+
 def _check(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ConfigurationError(f"{name} = {value!r} is not usable: give {' or '.join(map(repr, allowed))}")
@@ -319,3 +374,7 @@ class TapedProvider(PlaybackProvider):
     def count_tokens(self, messages: list[MessageDict], tools: list[ToolSpec] | None = None) -> TokenCount:
         """The estimate of any provider."""
         return ILLMProvider.count_tokens(self, messages, tools)
+
+    def cost_of(self, completion: Completion) -> float | None:
+        """What it cost when it was recorded: prices change."""
+        return completion.cost if completion.source == "tape" else super().cost_of(completion)

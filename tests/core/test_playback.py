@@ -112,7 +112,8 @@ async def test_leaving_a_stream_closes_the_provider_s() -> None:
         async for _ in stream:
             break
     assert closed == ["closed"]
-    assert shelf.body is None
+    assert shelf.body is not None
+    assert (shelf.body["cut"], len(shelf.body["stream"])) == ("left", 1)
 
 
 def test_a_coroutine_in_a_sync_call_is_awaited() -> None:
