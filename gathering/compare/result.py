@@ -6,7 +6,7 @@ Figures of an answer come from the rows its calls have in the trace, added up ov
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from gathering.compare.grid import Shown, forms
@@ -95,6 +95,17 @@ class Comparison:
         kinds |= {s.name: _kind(row[s.name] for row in self.rows) for s in self._scorers}
         return frame_of(kinds, self.rows)
 
+    def open_trials(self) -> list[Trial]:
+        """The trials that have no answer yet, in the order of the plan."""
+        return [trial for trial in self.plan.trials() if trial.number not in self._answered]
+
+    def take_over(self, earlier: Comparison) -> None:
+        """Settle each trial that an earlier comparison has the answer to: same case and prompt, same label, same repeat."""
+        answered = {_place(o.trial): o for o in earlier._outcomes.values() if o.status == "ok"}
+        for trial in self.open_trials():
+            if (outcome := answered.get(_place(trial))) is not None:
+                self.settle(replace(outcome, trial=trial))
+
     def settle(self, outcome: Outcome) -> None:
         """Write down how a trial ended, and score it; doing so again changes nothing.
 
@@ -165,6 +176,10 @@ class Comparison:
 
     def _shown(self) -> Shown:
         return Shown(self.plan, self.rows, [s.name for s in self._scorers], self.notes)
+
+
+def _place(trial: Trial) -> tuple[Any, ...]:
+    return trial.case.id, trial.case.prompt, trial.subject, trial.repeat
 
 
 def _figures_of(reply: Reply) -> dict[str, Any]:

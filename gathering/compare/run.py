@@ -63,6 +63,7 @@ def compare(
     budget: float | None = None,
     progress: Progress | None = None,
     store: IRecorder | None = None,
+    resume: Comparison | None = None,
 ) -> Comparison:
     """What the models answer to the cases, side by side.
 
@@ -70,7 +71,8 @@ def compare(
     ``"Classify: {{ text }}"``. ``models`` are ``"provider:model"``, providers or agents; each case is put to an
     agent as it is now. ``scorers`` are functions of ``(text)`` or ``(reply, case)``. ``concurrency`` calls run at
     once, with these ``params``. ``budget`` is the most it may cost, in US dollars. ``progress(done, total)`` is called
-    on this thread.
+    on this thread. ``resume`` is an earlier comparison: what it has an answer to is not asked again, so a run that was
+    stopped goes on, and one more case, model or repeat costs only what is new.
 
     An answer that fails is a row that says why, also one that a budget has no room for. Stop raises ``KeyboardInterrupt`` at once; what had been answered
     is in ``gathering.compare.last()``. Raises ``ConfigurationError`` for what cannot be asked at all, before
@@ -93,6 +95,7 @@ def compare(
         budget=budget,
         progress=progress,
         store=store,
+        resume=resume,
     )
     try:
         run.tell()
@@ -157,7 +160,7 @@ class _Run:
         of the wait, and nobody else waits behind it.
         """
         queues: dict[str, list[Trial]] = {}
-        for trial in self.comparison.plan.trials():
+        for trial in self.comparison.open_trials():
             provider = self.subjects[trial.subject].llm_provider
             queues.setdefault(provider.name if provider.one_at_a_time else "", []).append(trial)
         for name, trials in queues.items():
@@ -220,6 +223,7 @@ def _prepared(
     budget: float | None = None,
     progress: Progress | None = None,
     store: IRecorder | None = None,
+    resume: Comparison | None = None,
 ) -> _Run:
     global _last
     if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
@@ -230,7 +234,13 @@ def _prepared(
     made = make_cases(cases, prompt)
     made_scorers = make_scorers(scorers, (*OWN, *FIGURES))
     subjects = labelled(models, agents, store)
+    if resume is not None and not isinstance(resume, Comparison):
+        raise ConfigurationError(
+            f"resume = {resume!r:.60} is no comparison: give what compare() or last() gave"
+        )
     _last = Comparison(Plan(made, tuple(subjects), repeats), made_scorers)
+    if resume is not None:
+        _last.take_over(resume)
     return _Run(_last, subjects, concurrency, dict(params or {}), progress, purse)
 
 

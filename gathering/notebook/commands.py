@@ -211,6 +211,8 @@ def _compare(context: Context) -> Any:
     prompts = [p.strip() for p in _PARTED.split(context.prompt()) if p.strip()]
     options = {"repeats": 1, **context.request.options}
     wanted: dict[str, Any] = {name: options[name] for name in ("repeats", "budget") if name in options}
+    if "resume" in options:
+        wanted["resume"] = context.space.value(options["resume"])
     return run_comparison(context.screen, prompts, subjects, wanted, context.keep)
 
 

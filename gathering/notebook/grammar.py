@@ -157,6 +157,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
             options=(
                 Option("--repeats", "ask each of them this often", _count, "COUNT"),
                 Option("--budget", "the most it may cost, in US dollars", _number, "DOLLARS"),
+                Option("--resume", "go on with the comparison in this variable", _variable, "NAME"),
             ),
             example="compare local openai:gpt-5-mini --repeats 3 -o result",
         ),

@@ -41,6 +41,12 @@ class Space:
         known = {*agents, *(str(getattr(a, "name", "")) for a in agents.values())} - {""}
         raise UnknownNameError("agent", name, known, f"(%%gathering agent {name} makes one)")
 
+    def value(self, name: str) -> Any:
+        """What the variable holds. Raises ``UnknownNameError``."""
+        if name not in self.names:
+            raise UnknownNameError("variable", name, [n for n in self.names if not n.startswith("_")])
+        return self.names[name]
+
     def put_agent(self, name: str, agent: IAgent) -> None:
         """Keep an agent under its name."""
         self.names[name] = agent

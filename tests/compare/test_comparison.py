@@ -295,6 +295,50 @@ def test_stop_cuts_every_call_and_keeps_what_was_answered(store: SQLiteStore) ->
     assert compare("t", [Echo("b")], store=store).rows[0]["status"] == "ok"
 
 
+def test_a_stopped_one_goes_on_and_asks_nothing_twice(store: SQLiteStore) -> None:
+    """What was answered is taken over with its figures and scored anew; only the rest is asked, and what is new."""
+    asked: list[str] = []
+    down = True
+
+    async def note(prompt: str) -> None:
+        if down and prompt == "q":
+            raise ProviderTimeoutError("no answer")
+        asked.append(prompt)
+
+    a, b = Echo("a", note), Echo("b", note)
+    first = compare(["p", "q"], [a, b], store=store)
+    assert [row["status"] for row in first.rows] == ["ok", "ok", "error", "error"]
+    down, before = False, first.rows[0]["call_id"]
+    steps: list[int] = []
+    second = compare(
+        ["p", "q", "r"],
+        [a, b],
+        repeats=2,
+        store=store,
+        resume=first,
+        scorers=[shouts],
+        progress=lambda done, total: steps.append(done),
+    )
+    assert sorted(asked) == sorted(["p"] * 4 + ["q"] * 4 + ["r"] * 4)
+    assert steps == [2, *range(3, 13)]
+    assert {row["status"] for row in second.rows} == {"ok"}
+    assert second.rows[0]["call_id"] == before
+    assert second.rows[0]["cost_usd"] == 0.25
+    assert second.rows[0]["shouts"] is False
+    assert [row["status"] for row in first.rows] == ["ok", "ok", "error", "error"]
+
+
+def test_only_the_same_question_is_taken_over(store: SQLiteStore) -> None:
+    """Another prompt under the same case, or another label, is asked."""
+    first = compare([{"case": 1, "prompt": "p"}], [Echo("a")], store=store)
+    other = Echo("a")
+    compare([{"case": 1, "prompt": "other"}], [other], store=store, resume=first)
+    compare([{"case": 1, "prompt": "p"}], [Echo("c")], store=store, resume=first)
+    assert len(other.heard) == 1
+    with pytest.raises(ConfigurationError, match="no comparison"):
+        compare(["p"], [other], store=store, resume="result")  # type: ignore[arg-type]
+
+
 def test_an_error_of_the_progress_display_stops_the_run(store: SQLiteStore) -> None:
     """It is the caller's own code: raised to the caller, with no call left running."""
 
