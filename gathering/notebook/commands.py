@@ -278,13 +278,19 @@ def _explain(context: Context) -> Any:
 
 
 def _tape(context: Context) -> Any:
+    from gathering.notebook.tapes import ACTIONS, tape_action
     from gathering.testing import current_tape
 
+    if context.name in ACTIONS:
+        return tape_action(context.request.names)
+    if len(context.request.names) > 1:
+        raise ConfigurationError(f"tape has no use for {context.request.names[1]!r}: %gathering help tape")
     if context.name is not None and context.name != "off":
         return gathering.tape(context.name, context.request.options.get("mode"))
     there = current_tape()
     if context.name == "off" and there is not None:
         there.close()
+        there.check_unused()
         return Note(bundle(f"tape: {there.path} is out, calls are live again"))
     return there or Note(bundle("tape: none"))
 

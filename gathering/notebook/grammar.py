@@ -197,8 +197,9 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
         ),
         Subcommand(
             "tape",
-            "replay recorded exchanges with models; 'off' takes the tape out",
+            "replay recorded exchanges with models; 'off' takes the tape out; show, check, prune, merge, scan [FILE]",
             may=("FILE",),
+            tail="many",
             options=(
                 Option(
                     "--mode",

@@ -18,18 +18,18 @@ from gathering.core import config, session
 from gathering.core.display import bundle
 from gathering.core.errors import ConfigurationError, MissingRecordingError, TapeError
 from gathering.core.interfaces import ILLMProvider, ITool
-from gathering.core.messages import Completion, MessageDict, ToolCall, ToolSpec
-from gathering.core.offers import TokenCount
+from gathering.core.messages import ToolCall
 from gathering.core.permissions import Asker, PermissionRequest, set_witness
-from gathering.core.playback import PlaybackProvider
 from gathering.core.stored import Played, Request, load
 from gathering.testing import tape_acts
 from gathering.testing.tape_clock import TapeClock
+from gathering.testing.tape_editing import keep_used
 from gathering.testing.tape_file import Entry, Place, TapeFile
 from gathering.testing.tape_lines import tape_key
-from gathering.testing.tape_miss import differences, kind_of, nearest_request, prompt_of, title
+from gathering.testing.tape_miss import kind_of, missing, title
+from gathering.testing.tape_provider import TapedProvider
 
-__all__ = ["Mode", "Tape", "TapedProvider", "Unused", "current_tape", "tape"]
+__all__ = ["Mode", "Tape", "Unused", "current_tape", "opened", "rehearse", "tape"]
 
 Mode: TypeAlias = Literal["auto", "record", "replay", "live"]
 Unused: TypeAlias = Literal["error", "ignore"]
@@ -38,11 +38,13 @@ Tools: TypeAlias = Literal["tape", "live"]
 
 #: So many entries are looked at to find the one nearest to a request that is not on the tape.
 _LOOKED_AT = 300
-#: So many differing fields are named in the error; all of them are in ``differences``.
+#: So many entries that nobody played are named in the error.
 _NAMED = 4
 _MASK = "***"
 
 _current: Tape | None = None
+_opened: list[Tape] = []
+_rehearsing = False
 
 
 def tape(
@@ -66,6 +68,17 @@ def tape(
     made = Tape(path, mode, speed, tools=tools, unused=unused, private=private)
     made.insert()
     return made
+
+
+def opened() -> list[Tape]:
+    """All tapes that were put in in this process, also those that are out again, in that order."""
+    return list(_opened)
+
+
+def rehearse() -> None:
+    """Let tapes be used, in this process, to learn what is used of them: see ``gathering.testing.tape_rehearsal``."""
+    global _rehearsing
+    _rehearsing = True
 
 
 def current_tape() -> Tape | None:
@@ -101,7 +114,7 @@ class Tape:
         self._lock = threading.Lock()
         self._asked: dict[str, int] = defaultdict(int)
         self._places: dict[str, list[Place]] = defaultdict(list)
-        self._played: set[Place] = set()
+        self._played: dict[tuple[str, int], bool] = {}  # in that order; whether it was recorded here
         self._missed: list[str] = []
         self._before: Tape | None = None
         self._clock: TapeClock | None = None
@@ -126,6 +139,8 @@ class Tape:
         if _current is not None:
             _current._take_out()
         self._before, _current = _current, self
+        if self not in _opened:
+            _opened.append(self)
         if self.mode == "live":
             return
         session.add_wrapper(self.wrap)
@@ -167,7 +182,7 @@ class Tape:
 
     def wrap(self, provider: ILLMProvider) -> ILLMProvider:
         """The provider behind this tape."""
-        return TapedProvider(provider, self)
+        return TapedProvider(provider, self, only_replays=self.mode == "replay")
 
     def wrap_tool(self, tool: ITool, call: ToolCall, agent: str) -> ITool:
         """The tool that gives what is on this tape for the call, or what is to be put on it."""
@@ -199,10 +214,10 @@ class Tape:
         may_ask = self.mode == "record" or (self.mode == "auto" and session.live_calls_forbidden() is None)
         if place is not None:
             entry = self.file.load(place)
-            if not (may_ask and "cut" in entry.body):  # what was stopped by hand is asked again
+            if not (may_ask and "cut" in entry.body and not _rehearsing):  # stopped by hand: asked again
                 with self._lock:
                     self.played += 1
-                    self._played.add(place)
+                    self._played[place.key, place.ordinal] = False
                 return place.ordinal, entry
             return place.ordinal, None
         if may_ask:
@@ -239,7 +254,7 @@ class Tape:
                 self._fresh = False
             place = self.file.append(entry)
             self._put(place)
-            self._played.add(place)
+            self._played[place.key, place.ordinal] = True
             self.recorded += 1
 
     def unused(self) -> list[str]:
@@ -250,12 +265,24 @@ class Tape:
         """The prompts that were asked for and are not on the tape."""
         return list(self._missed)
 
+    def used(self) -> dict[tuple[str, int], bool]:
+        """The keys and ordinals of the entries that were played or recorded, in that order; True for recorded ones."""
+        return dict(self._played)
+
+    def prune(self) -> int:
+        """Drop the entries that nobody has played or recorded since the tape was put in; how many."""
+        with self._lock:
+            gone = keep_used(self.file.path, self._played)
+            self._places.clear()
+            self._places.update(_by_key(self.file.index()))
+        return gone
+
     def check_unused(self) -> None:
         """Raise ``TapeError`` if the tape is in replay and holds entries that nobody has played.
 
         Where something was missing, that was the error: the rest of the turn could not be played.
         """
-        if self.mode != "replay" or self.when_unused == "ignore" or self._missed:
+        if self.mode != "replay" or self.when_unused == "ignore" or self._missed or _rehearsing:
             return
         if left := self.unused():
             shown = ", ".join(map(repr, left[:_NAMED])) + (", ..." if len(left) > _NAMED else "")
@@ -266,37 +293,21 @@ class Tape:
 
     def _left(self) -> list[Place]:
         places = itertools.chain.from_iterable(self._places.values())
-        left = sorted((p for p in places if p not in self._played), key=lambda place: place.start)
+        left = sorted(
+            (p for p in places if (p.key, p.ordinal) not in self._played), key=lambda place: place.start
+        )
         if self.tools == "tape":
             return left
         return [place for place in left if kind_of(self.file.load(place).request) == "call"]
 
     def _missing(self, request: Request, known: int) -> MissingRecordingError:
         self._missed.append(title(request))
-        found: list[str] = []
-        if known:
-            why = f"it was recorded {known} times and asked for once more"
-        elif (nearest := nearest_request(request, self._candidates(kind_of(request)))) is None:
-            why = "nothing of its kind is on it" if len(self) else "the tape is empty or missing"
-        else:
-            found = differences(nearest, request)
-            same = title(nearest) == title(request)
-            what = "a recording of this prompt" if same else f"the nearest, {title(nearest)!r},"
-            why = f"{what} differs in {'; '.join(found[:_NAMED])}"
-        who = f"{request.get('provider', '')}:{request.get('model', '')}".strip(":") or str(
-            request.get("agent", "")
-        )
-        return MissingRecordingError(
-            f"the tape {self.path!r} has no recording of {title(request)!r} for {who} ({why}): "
-            "record it with GATHERING_TAPE_MODE=record, mode='record' or 'gathering tape rerecord'",
-            prompt=prompt_of(request),
-            differences=found,
-        )
+        return missing(self.path, request, known, self._candidates(kind_of(request)))
 
     def _candidates(self, kind: str) -> Iterator[Request]:
         """What may have been meant: first the entries of this kind that nobody has played yet."""
         places = itertools.chain.from_iterable(self._places.values())
-        ordered = sorted(places, key=lambda place: (place in self._played, place.start))
+        ordered = sorted(places, key=lambda place: ((place.key, place.ordinal) in self._played, place.start))
         requests = (self.file.load(place).request for place in ordered)
         return itertools.islice((r for r in requests if kind_of(r) == kind), _LOOKED_AT)
 
@@ -347,34 +358,3 @@ def _private(texts: Iterable[str]) -> tuple[str, ...]:
     if bad := [text for text in found if not isinstance(text, str) or not text.strip()]:
         raise ConfigurationError(f"private = {bad[0]!r} is not usable: give texts that are not empty")
     return tuple(sorted(found, key=len, reverse=True))
-
-
-class TapedProvider(PlaybackProvider):
-    """A provider behind a tape: it answers from the tape, and asks the provider only for what is to be recorded.
-
-    Tokens are counted by estimate, so that recording and replaying choose the same context window without the model.
-    """
-
-    def __init__(self, provider: ILLMProvider, tape: Tape) -> None:
-        super().__init__(provider, tape)
-        self.tape = tape
-
-    def is_available(self) -> bool:
-        """A tape that only replays needs nothing."""
-        return self.tape.mode == "replay" or self.provider.is_available()
-
-    def why_unavailable(self) -> str | None:
-        """What the provider says, when it is asked at all."""
-        return None if self.tape.mode == "replay" else self.provider.why_unavailable()
-
-    def get_token_count(self, text: str) -> int:
-        """The estimate of any provider."""
-        return ILLMProvider.get_token_count(self, text)
-
-    def count_tokens(self, messages: list[MessageDict], tools: list[ToolSpec] | None = None) -> TokenCount:
-        """The estimate of any provider."""
-        return ILLMProvider.count_tokens(self, messages, tools)
-
-    def cost_of(self, completion: Completion) -> float | None:
-        """What it cost when it was recorded: prices change."""
-        return completion.cost if completion.source == "tape" else super().cost_of(completion)

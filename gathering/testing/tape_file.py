@@ -76,7 +76,7 @@ class TapeFile:
 
     def _half(self, number: int, line: bytes) -> None:
         if number == 1 and line.strip():
-            raise self._wrong(1, "not a tape")
+            raise self.wrong(1, "not a tape")
         if line.strip():
             warnings.warn(
                 f"the tape {self.shown!r} ends in half a line (line {number}), as a killed process leaves it: "
@@ -88,12 +88,12 @@ class TapeFile:
         try:
             header = json.loads(line)
         except (ValueError, RecursionError) as err:
-            raise self._wrong(1, "not JSON") from err
+            raise self.wrong(1, "not JSON") from err
         if not isinstance(header, dict):
-            raise self._wrong(1, "not a JSON object")
+            raise self.wrong(1, "not a JSON object")
         version = header.get("gathering_tape")
         if not isinstance(version, int):
-            raise self._wrong(1, "not a tape")
+            raise self.wrong(1, "not a tape")
         if version > VERSION:
             raise TapeError(
                 f"the tape {self.shown!r} has format {version} (line 1), this GatheRing reads up to {VERSION}: "
@@ -104,17 +104,26 @@ class TapeFile:
         try:
             return scanned(line)
         except ValueError as err:
-            raise self._wrong(number, str(err)) from err
+            raise self.wrong(number, str(err)) from err
 
     def load(self, place: Place) -> Entry:
         """The entry at this place, whole."""
+        entry = self.decoded(place)
+        if entry.key != place.key:
+            why = "its request was changed by hand: 'gathering tape prune FILE' takes it as it is now"
+            raise self.wrong(place.line, why)
+        return entry
+
+    def decoded(self, place: Place) -> Entry:
+        """The entry at this place, also if its request is another one than it is found by."""
         line = self._bytes(place.start, place.size)
         try:
+            found = scanned(line)
             entry = decoded(line, self._long_line)
         except (ValueError, KeyError, TypeError) as err:
             why = str(err) if type(err) is ValueError else "a long text of it is missing"
-            raise self._wrong(place.line, why) from err
-        if (entry.key, entry.ordinal) != (place.key, place.ordinal):
+            raise self.wrong(place.line, why) from err
+        if (found.key, found.ordinal) != (place.key, place.ordinal):
             raise TapeError(f"the tape {self.shown!r} was changed since it was put in: put it in again")
         return entry
 
@@ -136,7 +145,8 @@ class TapeFile:
                 f"the tape {self.shown!r} cannot be read any more ({err.strerror}): put it back, or record anew"
             ) from err
 
-    def _wrong(self, number: int, what: str) -> TapeError:
+    def wrong(self, number: int, what: str) -> TapeError:
+        """The error that a line is damaged, with what is to be done."""
         advice = "" if "'gathering tape" in what else ": restore the file, or record again with mode='record'"
         return TapeError(f"the tape {self.shown!r} is damaged in line {number} ({what}){advice}")
 
@@ -147,21 +157,22 @@ class TapeFile:
     def rewrite(self, lines: Iterable[bytes]) -> None:
         """Put these lines, after the header, in the place of all there are, at one stroke."""
         beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
-        self._sound, self._lines = len(HEADER), 1
+        sound, count = len(HEADER), 1
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with beside.open("wb") as file:
                 file.write(HEADER.encode())
                 for line in lines:
                     file.write(line)
-                    self._sound, self._lines = self._sound + len(line), self._lines + 1
+                    sound, count = sound + len(line), count + 1
             beside.replace(self.path)
         except OSError as err:
+            raise self._unwritable(err) from err
+        finally:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
-            raise self._unwritable(err) from err
         self._long.clear()
-        self._mended = True
+        self._sound, self._lines, self._mended = sound, count, True
 
     def append(self, entry: Entry) -> Place:
         """Add one entry, and say where; it is in the file when this returns."""

@@ -22,6 +22,7 @@ from gathering.storage.requests import key_of, line_of
 
 __all__ = [
     "HEADER",
+    "MARKS",
     "OUTCOMES",
     "VERSION",
     "Entry",
@@ -43,7 +44,8 @@ _LONG = 500
 _HASH = 32
 _ENTRY = re.compile(rb'\{"key": "([0-9a-f]{32})", "ordinal": (\d+), "request": \{')
 _VALUE = re.compile(rb'\{"long": "([0-9a-f]{32})", "value": ')
-_MARKS = (b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")
+#: How the lines begin that a git merge leaves in a file.
+MARKS = (b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def scanned(line: bytes) -> Scanned:
             return Scanned(found[1].decode(), int(found[2]))
         if found := _VALUE.match(line):
             return Scanned(found[1].decode())
-    if line.startswith(_MARKS):
+    if line.startswith(MARKS):
         raise ValueError("the mark of a git merge: 'gathering tape merge FILE' keeps both sides")
     found_whole = _json(line)
     if "long" in found_whole and "value" in found_whole:
@@ -140,12 +142,7 @@ def decoded(line: bytes, long: Callable[[str], bytes]) -> Entry:
 
     Raises ``ValueError`` with what is wrong with it.
     """
-    found = _json(line)
-    key = found.pop("key", None)
-    entry = _entry({name: _lengthened(value, long) for name, value in found.items()})
-    if key is not None and key != entry.key:
-        raise ValueError("its request was changed by hand: 'gathering tape prune FILE' takes it as it is now")
-    return entry
+    return _entry({name: _lengthened(value, long) for name, value in _json(line).items()})
 
 
 def _entry(found: dict[str, Any]) -> Entry:

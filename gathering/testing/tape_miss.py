@@ -8,12 +8,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from gathering.core.errors import MissingRecordingError
 from gathering.core.messages import text_of
 from gathering.core.stored import Request
 
-__all__ = ["differences", "kind_of", "nearest_request", "prompt_of", "title"]
+__all__ = ["differences", "kind_of", "missing", "nearest_request", "prompt_of", "title"]
 
 _SHOWN = 80
+#: So many differing fields are named in the error; all of them are in its ``differences``.
+_NAMED = 4
 #: Of a long text this much is shown around the place where it changed.
 _AROUND = 30
 _MISSING = object()
@@ -36,6 +39,30 @@ def prompt_of(request: Request) -> str:
 def title(request: Request) -> str:
     """The entry in a few words, for a list: its prompt on one line, shortened."""
     return _cut(" ".join(prompt_of(request).split()))
+
+
+def missing(path: str, request: Request, known: int, others: Iterable[Request]) -> MissingRecordingError:
+    """The error that the tape at ``path`` has no recording of the request, with the nearest of the others.
+
+    ``known`` is how many recordings of an equal request there are, all of them played.
+    """
+    found: list[str] = []
+    if known:
+        why = f"it was recorded {known} times and asked for once more"
+    elif (nearest := nearest_request(request, others)) is None:
+        why = f"no {kind_of(request)} is on it: is the tape empty or missing?"
+    else:
+        found = differences(nearest, request)
+        same = title(nearest) == title(request)
+        what = "a recording of this prompt" if same else f"the nearest, {title(nearest)!r},"
+        why = f"{what} differs in {'; '.join(found[:_NAMED])}"
+    model = f"{request.get('provider', '')}:{request.get('model', '')}".strip(":")
+    return MissingRecordingError(
+        f"the tape {path!r} has no recording of {title(request)!r} for {model or request.get('agent')} ({why}): "
+        "record it with GATHERING_TAPE_MODE=record, mode='record' or 'gathering tape rerecord'",
+        prompt=prompt_of(request),
+        differences=found,
+    )
 
 
 def nearest_request(request: Request, known: Iterable[Request]) -> Request | None:

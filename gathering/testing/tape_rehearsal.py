@@ -1,0 +1,131 @@
+"""A notebook run in a kernel of its own to learn what it uses of its tapes: to record what has drifted, to drop the rest.
+
+Owns the run and nothing of the tapes' form. The notebook itself is not written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gathering.core.errors import ConfigurationError, TapeError
+from gathering.testing.tape import opened, rehearse
+from gathering.testing.tape_editing import keep_used
+
+__all__ = ["Rehearsed", "begin", "end", "notebook_of", "rehearsed"]
+
+_BEGIN = "from gathering.testing import tape_rehearsal as _rehearsal; _rehearsal.begin()"
+_END = "_rehearsal.end()"
+_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What a run did to a tape: how many entries it used as they were, how many it recorded, how many it dropped."""
+
+    kept: int
+    recorded: int
+    dropped: int
+
+
+def begin() -> None:
+    """Said first in the notebook's kernel: Stop is replayed too, and what nobody plays is no error yet."""
+    rehearse()
+
+
+def end() -> None:
+    """Said last: prints what was used of each tape."""
+    found = [
+        {"path": str(t.file.path), "used": [[*name, fresh] for name, fresh in t.used().items()]}
+        for t in opened()
+    ]
+    sys.stdout.write(json.dumps(found))
+
+
+def notebook_of(tape: str | Path) -> Path:
+    """The notebook beside the tape, or one folder up, that names it. Raises ``ConfigurationError`` for none or several."""
+    path = Path(tape).expanduser().absolute()
+    nearby = [p for folder in (path.parent, path.parent.parent) for p in sorted(folder.glob("*.ipynb"))]
+    found = [p for p in nearby if path.name in p.read_text("utf-8", "replace")]
+    if len(found) != 1:
+        what = "no notebook" if not found else f"{len(found)} notebooks"
+        raise ConfigurationError(f"{what} near the tape {str(tape)!r} use it: say which with --notebook FILE")
+    return found[0]
+
+
+def rehearsed(tape: str | Path, notebook: str | Path, *, record: bool) -> Rehearsed:
+    """Run the notebook and keep on the tape what it used; with ``record`` what is missing is asked live and recorded.
+
+    Entries that are used as they were stay byte for byte. Raises ``TapeError`` where a cell fails or the tape is not used; the
+    tape keeps all it had then.
+    """
+    path = Path(tape).expanduser().absolute()
+    used: dict[tuple[str, int], bool] = {}
+    for one in _run(Path(notebook).expanduser().absolute(), record):
+        if Path(one["path"]) == path:
+            used.update({(key, ordinal): fresh for key, ordinal, fresh in one["used"]})
+    if not used:
+        raise TapeError(
+            f"the notebook {Path(notebook).name!r} used nothing of the tape {str(tape)!r}: is it the right one?"
+        )
+    recorded = sum(used.values())
+    return Rehearsed(len(used) - recorded, recorded, keep_used(tape, used))
+
+
+def _run(notebook: Path, record: bool) -> list[dict[str, Any]]:
+    """What the kernel said of its tapes at the end."""
+    try:
+        from nbclient import NotebookClient
+        from nbclient.exceptions import CellExecutionError
+        from nbformat import v4
+    except ImportError as err:
+        raise ConfigurationError("running a notebook needs nbclient: pip install nbclient") from err
+    if not notebook.is_file():
+        raise ConfigurationError(f"there is no notebook {str(notebook)!r}: name one that is there")
+    form: Any = v4
+    document = form.reads(notebook.read_text("utf-8"))
+    cells = [form.new_code_cell(_BEGIN), *document.cells, form.new_code_cell(_END)]
+    document.cells = cells
+    client = NotebookClient(
+        document, timeout=_SECONDS, resources={"metadata": {"path": str(notebook.parent)}}
+    )
+    mode = (
+        {"GATHERING_TAPE_MODE": "auto"}
+        if record
+        else {"GATHERING_TAPE_MODE": "replay", "GATHERING_LIVE": "never"}
+    )
+    with _environment({"PYTEST_VERSION": None, "GATHERING_LIVE": None, **mode}):
+        try:
+            client.execute()
+        except CellExecutionError as err:
+            raise TapeError(
+                f"the notebook {notebook.name!r} stopped at a cell ({err.ename}: {err.evalue}): mend the cell; "
+                "nothing was dropped from the tape"
+            ) from err
+    said: list[dict[str, Any]] = json.loads("".join(o.get("text", "") for o in cells[-1].outputs))
+    return said
+
+
+@contextmanager
+def _environment(values: Mapping[str, str | None]) -> Iterator[None]:
+    """A block in which these variables are so, also for the kernel started in it."""
+    before = {name: os.environ.get(name) for name in values}
+    _set(values)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

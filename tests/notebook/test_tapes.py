@@ -1,0 +1,63 @@
+"""``%gathering tape show`` and its like: a tape looked at and put in order from a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gathering.testing import ScriptedProvider, current_tape, tape
+
+Run = Callable[[str], Any]
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A tape of two exchanges, none in."""
+    monkeypatch.chdir(tmp_path)
+    with tape("lesson.jsonl", "record") as made:
+        for prompt in ("A", "B"):
+            made.wrap(ScriptedProvider(["x"])).complete([{"role": "user", "content": prompt}])
+    yield "lesson.jsonl"
+    if (left := current_tape()) is not None:
+        left.close()
+
+
+def test_show_is_a_dataframe_and_check_a_line(run: Run, recorded: str) -> None:
+    """Of the file that is named, or of the tape that is in."""
+    shown = run(f"%gathering tape show {recorded}").result
+    assert (list(shown["prompt"]), list(shown["outcome"])) == (["A", "B"], ["answer", "answer"])
+    assert repr(run(f"%gathering tape check {recorded}").result) == "lesson.jsonl: sound, 2 entries"
+    run(f"%gathering tape {recorded}")
+    assert list(run("%gathering tape show").result.index) == [2, 3]
+    assert "no key in" in repr(run(f"%gathering tape scan {recorded}").result)
+
+
+def test_prune_keeps_what_the_session_used(run: Run, recorded: str) -> None:
+    """Of the tape that is in."""
+    run(f"%gathering tape {recorded}")
+    there = current_tape()
+    assert there is not None
+    there.wrap(ScriptedProvider([])).complete([{"role": "user", "content": "B"}])
+    assert repr(run("%gathering tape prune").result).startswith("lesson.jsonl: 1 entries dropped")
+    assert list(run("%gathering tape show").result["prompt"]) == ["B"]
+    run("%gathering tape off")
+
+
+def test_what_is_wrong_is_an_error(run: Run, recorded: str, shell: Any) -> None:
+    """A damaged tape, a word too many, no tape at all, and entries that nobody played when it is taken out."""
+
+    def failing(code: str) -> str:
+        result = shell.run_cell(code, store_history=True)
+        assert result.error_in_exec is not None
+        return str(result.error_in_exec)
+
+    assert "no tape is in" in failing("%gathering tape show")
+    assert "no use for 'more'" in failing(f"%gathering tape {recorded} more")
+    run(f"%gathering tape {recorded}")
+    assert "2 of 2 entries" in failing("%gathering tape off")
+    assert current_tape() is None
+    Path(recorded).write_text("dear diary\n")
+    assert "line 1 (not JSON)" in failing(f"%gathering tape check {recorded}")
