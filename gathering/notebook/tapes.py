@@ -30,7 +30,7 @@ def tape_action(words: Sequence[str]) -> Any:
             raise ConfigurationError(f"no tape is in: write %gathering tape {action} FILE")
         if action == "prune":
             return Note(
-                bundle(f"{there.path}: {there.prune()} entries dropped, which this session did not use")
+                bundle(f"{there.path}: {tape_cli.many(there.prune())} dropped, not used in this session")
             )
         files = [there.path]
     if action == "show":

@@ -41,7 +41,7 @@ def test_prune_keeps_what_the_session_used(run: Run, recorded: str) -> None:
     there = current_tape()
     assert there is not None
     there.wrap(ScriptedProvider([])).complete([{"role": "user", "content": "B"}])
-    assert repr(run("%gathering tape prune").result).startswith("lesson.jsonl: 1 entries dropped")
+    assert repr(run("%gathering tape prune").result).startswith("lesson.jsonl: 1 entry dropped")
     assert list(run("%gathering tape show").result["prompt"]) == ["B"]
     run("%gathering tape off")
 
