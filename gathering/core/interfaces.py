@@ -289,6 +289,10 @@ class ITool(ABC):
         """What these arguments would touch, by name (``path``, ``host``, ``table``, ...), for rules to match."""
         return {str(name): str(value) for name, value in arguments.items()}
 
+    def __repr__(self) -> str:
+        """Class and name; never the configuration, which may hold a password."""
+        return f"{type(self).__name__}({self.name})"
+
 
 class IPersonalityBlock(ABC):
     """One trait of an agent: sentences for the system prompt."""

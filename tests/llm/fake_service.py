@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,11 @@ class Received:
 
 
 class Service:
-    """The scripted service. ``answers`` are used up one by one; the last one stays."""
+    """The scripted service. ``answers`` are used up one by one; the last one stays. ``replies`` goes before them."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []
+        self.replies: Callable[[Received], Answer] | None = None
         self.received: list[Received] = []
         self.connections = 0
         self.in_flight = self.most_in_flight = 0
@@ -119,13 +120,18 @@ class Service:
         method, path, _ = first.split(" ", 2)
         self.received.append(Received(method, path, headers, body))
         self.got_request.set()
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        answer = self._next(self.received[-1])
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             return await self._answer(answer, reader, writer)
         finally:
             self.in_flight -= 1
+
+    def _next(self, received: Received) -> Answer:
+        if self.replies is not None:
+            return self.replies(received)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
     async def _answer(
         self, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

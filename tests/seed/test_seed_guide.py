@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 import gathering
+from gathering.core.interfaces import ILLMProvider, ITool
 from gathering.llm import PROVIDERS
 from gathering.testing import ScriptedProvider
+from gathering.testing.conformance import ProviderConformance, ToolConformance
 from gathering.tools import TOOLS
 
 HERE = Path(__file__).parent
@@ -201,3 +203,30 @@ async def test_the_printed_tool_runs_awaited(database: str) -> None:
     result = await tool.execute_async({"action": "query", "sql": "select count(*) from items"})
     assert result.success
     assert [tuple(r) for r in result.output] == [(2,)]
+
+
+class TestPrintedProvider(ProviderConformance):
+    """The guide's provider goes through the suite that every provider goes through."""
+
+    @pytest.fixture(autouse=True)
+    def _serving(self, custom: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(type(self), "options", custom, raising=False)
+
+    def make(self) -> ILLMProvider:
+        return gathering.provider("custom:custom-model-1", **type(self).options)  # type: ignore[attr-defined]
+
+
+class TestPrintedTool(ToolConformance):
+    """So does its tool."""
+
+    good_inputs = ({"action": "query", "sql": "select price from items"},)
+    bad_inputs = ({}, "select", {"action": "fly"})
+
+    @pytest.fixture(autouse=True)
+    def _shop(self, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(type(self), "path", database, raising=False)
+
+    def make(self) -> ITool:
+        return TOOLS.resolve("database").from_config(
+            {"name": "shop", "connection_string": type(self).path, "permissions": ["read"]}  # type: ignore[attr-defined]
+        )
