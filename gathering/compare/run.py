@@ -11,6 +11,7 @@ import functools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -272,9 +273,11 @@ def _beside(run: _Run) -> None:
             _take(arrived, run.hear)
         _take(arrived, run.hear)
         future.result()
-    except BaseException:
+    except BaseException as error:
         job.stop(io.loop)
         _take(arrived, run.comparison.settle)
+        if isinstance(error, CancelledError):  # a tape gives a Stop again as it was there: a cancellation
+            raise KeyboardInterrupt from None
         raise
 
 

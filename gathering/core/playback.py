@@ -43,6 +43,8 @@ from gathering.core.stream import (
 
 __all__ = ["Keeper", "PlaybackProvider", "StandIn"]
 
+#: Turns of the loop that answers beside a replayed Stop have to end in; a piece of an answer takes one.
+_TURNS = 10_000
 #: Opens the provider's own stream.
 Live: TypeAlias = Callable[[], Any]
 
@@ -227,6 +229,8 @@ class _Playing(_Once):
     async def walk_async(self, live: Live) -> AsyncGenerator[Batch, None]:
         for pause, batch in self._steps():
             await asyncio.sleep(pause)
+            if not batch and self.played.cut == "stop":
+                await _others()
             yield batch or self._end(asyncio.CancelledError())
 
     def _steps(self) -> Generator[tuple[float, Batch], None, None]:
@@ -317,6 +321,12 @@ class _Take:
 
     def _now(self) -> float:
         return (time.perf_counter() - self._begun) * 1000
+
+
+async def _others() -> None:
+    """Let what runs beside this one end first: it had ended before the Stop that is replayed."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 def _in_one_go(

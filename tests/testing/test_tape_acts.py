@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import itertools
 import json
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 
 import gathering
+from gathering.compare.run import last as last_comparison
 from gathering.core.errors import MissingRecordingError, TapeError
 from gathering.core.permissions import Decision, set_asker
 from gathering.storage import SQLiteStore, default_store
@@ -238,3 +240,29 @@ def test_a_replay_leaves_the_projects_trace_alone(monkeypatch: pytest.MonkeyPatc
         assert default_store().path.endswith("named.sqlite")
     monkeypatch.delenv("GATHERING_STORE")
     assert default_store().path.endswith("trace.sqlite")
+
+
+def test_a_comparison_that_was_stopped_is_stopped_again() -> None:
+    """What had been answered before Stop is answered in the replay, the rest is interrupted, and the cell ends alike."""
+
+    class Slow(ScriptedProvider):
+        """Answers all but the last prompt; while that one is waited for, Stop comes."""
+
+        async def complete_async(self, messages: Any, tools: Any = None, **params: Any) -> Any:
+            if "last" in messages[-1]["content"]:
+                _thread.interrupt_main()
+                await asyncio.Event().wait()
+            return "done"
+
+    def stopped(provider: Any) -> list[Any]:
+        with pytest.raises(KeyboardInterrupt):
+            gathering.compare(["one", "last", "two"], [provider], store=SQLiteStore(":memory:"))
+        found = last_comparison()
+        assert found is not None
+        return [(row["prompt"], row["status"], row["output"]) for row in found.rows]
+
+    with tape(TAPE, "record"):
+        recorded = stopped(Slow([]))
+    with tape(TAPE, "replay"):
+        assert stopped(ScriptedProvider([])) == recorded
+    assert sorted(status for _, status, _ in recorded) == ["interrupted", "ok", "ok"]
