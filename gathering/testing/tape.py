@@ -41,6 +41,8 @@ _LOOKED_AT = 300
 #: So many entries that nobody played are named in the error.
 _NAMED = 4
 _MASK = "***"
+#: The kinds of entries that are on a tape also where tools are live.
+_OF_MODELS = ("call", "embedding")
 
 _current: Tape | None = None
 _opened: list[Tape] = []
@@ -198,12 +200,13 @@ class Tape:
         No recording means that a live call is to be made and recorded under that number. Raises
         ``MissingRecordingError`` when none may be made.
         """
-        tape_acts.inside_a_tool()
         number, entry = self.take(request)
         return number, None if entry is None else self._load(entry)
 
     def take(self, request: Request) -> tuple[int, Entry | None]:
         """The same for any entry, as it stands on the tape."""
+        if kind_of(request) in _OF_MODELS:
+            tape_acts.inside_a_tool()
         hidden = self._hidden(request)
         key = tape_key(hidden)
         with self._lock:
@@ -298,7 +301,7 @@ class Tape:
         )
         if self.tools == "tape":
             return left
-        return [place for place in left if kind_of(self.file.load(place).request) == "call"]
+        return [place for place in left if kind_of(self.file.load(place).request) in _OF_MODELS]
 
     def _missing(self, request: Request, known: int) -> MissingRecordingError:
         self._missed.append(title(request))

@@ -36,8 +36,9 @@ __all__ = [
 VERSION = 1
 HEADER = line_of({"gathering_tape": VERSION}) + "\n"
 
-#: What an entry ends with, one of these: what a model said, a failure, a Stop, a tool's result, a person's decision.
-OUTCOMES = ("answer", "error", "cut", "result", "decision")
+#: What an entry ends with, one of these: what a model said, a failure, a Stop, a tool's result, a person's decision,
+#: an embedder's vectors.
+OUTCOMES = ("answer", "error", "cut", "result", "decision", "vectors")
 
 #: Texts of this many characters are written once; shorter ones stay where they are, to be read there.
 _LONG = 500

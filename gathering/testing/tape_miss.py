@@ -23,12 +23,19 @@ _MISSING = object()
 
 
 def kind_of(request: Request) -> str:
-    """``call``, ``tool call`` or ``permission``."""
-    return "tool call" if "tool" in request else "permission" if "permission" in request else "call"
+    """``call``, ``tool call``, ``permission`` or ``embedding``."""
+    if "tool" in request:
+        return "tool call"
+    return "permission" if "permission" in request else "embedding" if "embed" in request else "call"
 
 
 def prompt_of(request: Request) -> str:
-    """The last thing a person said in the request; of a tool call or a permission, the tool and its arguments."""
+    """The last thing a person said in the request; of a tool call or a permission, the tool and its arguments.
+
+    Of an embedding its texts.
+    """
+    if "embed" in request:
+        return " | ".join(map(str, request["embed"]))
     if kind_of(request) != "call":
         name = request.get("tool") or request.get("asked_for")
         return f"{name}({json.dumps(request.get('arguments'), ensure_ascii=False, default=str)})"

@@ -1,13 +1,28 @@
-"""A provider behind a tape. Owns what is said of a provider while it is played; the tape says what is recorded."""
+"""A provider behind a tape: what is said of it while it is played, and its vectors. The tape says what is recorded."""
 
 from __future__ import annotations
 
+import base64
+import sys
+from array import array
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from gathering.core.errors import TapeError
 from gathering.core.interfaces import ILLMProvider
-from gathering.core.messages import Completion, MessageDict, ToolSpec
-from gathering.core.offers import TokenCount
+from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage
+from gathering.core.offers import Embeddings, TokenCount
 from gathering.core.playback import Keeper, PlaybackProvider
+from gathering.core.stored import Request
+from gathering.testing.tape_lines import Entry
 
 __all__ = ["TapedProvider"]
+
+
+class _Tape(Keeper, Protocol):
+    def take(self, request: Request) -> tuple[int, Entry | None]:
+        """The request's number among equal ones, and its entry if it is there."""
+        ...
 
 
 class TapedProvider(PlaybackProvider):
@@ -16,9 +31,9 @@ class TapedProvider(PlaybackProvider):
     Tokens are counted by estimate, so that recording and replaying choose the same context window without the model.
     """
 
-    def __init__(self, provider: ILLMProvider, tape: Keeper, *, only_replays: bool) -> None:
+    def __init__(self, provider: ILLMProvider, tape: _Tape, *, only_replays: bool) -> None:
         super().__init__(provider, tape)
-        self.only_replays = only_replays
+        self.tape, self.only_replays = tape, only_replays
 
     def is_available(self) -> bool:
         """A tape that only replays needs nothing."""
@@ -39,3 +54,54 @@ class TapedProvider(PlaybackProvider):
     def cost_of(self, completion: Completion) -> float | None:
         """What it cost when it was recorded: prices change."""
         return completion.cost if completion.source == "tape" else super().cost_of(completion)
+
+    def embed(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
+        """The recorded vectors, or the provider's own, which are recorded."""
+        request = self._asked(texts, model)
+        number, entry = self.tape.take(request)
+        if entry is not None:
+            return _vectors(entry)
+        return self._kept(request, number, self.provider.embed(texts, model))
+
+    async def embed_async(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
+        """The same, awaited."""
+        request = self._asked(texts, model)
+        number, entry = self.tape.take(request)
+        if entry is not None:
+            return _vectors(entry)
+        return self._kept(request, number, await self.provider.embed_async(texts, model))
+
+    def _asked(self, texts: Sequence[str], model: str | None) -> Request:
+        return {"provider": self.name, "model": model or self.model, "embed": list(texts)}
+
+    def _kept(self, request: Request, number: int, made: Embeddings) -> Embeddings:
+        """The vectors as they will be played, in single precision, so that recording and replay are alike."""
+        packed = [_packed(vector) for vector in made.vectors]
+        body: dict[str, Any] = {"vectors": packed, "by": made.model, "usage": made.usage.to_dict()}
+        self.tape.keep(request, number, body)
+        return _vectors(Entry(request, body))
+
+
+def _packed(vector: Sequence[float]) -> str:
+    """The vector as base64 of little-endian floats of 32 bits."""
+    numbers = array("f", vector)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return base64.b64encode(numbers.tobytes()).decode()
+
+
+def _unpacked(text: str) -> tuple[float, ...]:
+    numbers = array("f", base64.b64decode(text, validate=True))
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return tuple(numbers)
+
+
+def _vectors(entry: Entry) -> Embeddings:
+    try:
+        vectors = tuple(_unpacked(text) for text in entry.body["vectors"])
+        return Embeddings(vectors, entry.body["by"], Usage(**entry.body["usage"]))
+    except (KeyError, TypeError, ValueError) as err:
+        raise TapeError(
+            "the tape holds vectors that cannot be read: record them again with mode='record'"
+        ) from err

@@ -26,6 +26,7 @@ from gathering.core.errors import (
 from gathering.core.events import Event, TextDelta
 from gathering.core.interfaces import ILLMProvider
 from gathering.core.messages import Completion
+from gathering.core.offers import Embeddings
 from gathering.storage import SQLiteStore
 from gathering.testing import ScriptedProvider, current_tape, tape
 
@@ -563,3 +564,26 @@ def test_cached_answers_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (len(provider.requests), made.recorded) == (1, 1)
     with tape(TAPE, "replay"):
         assert agent(Untouchable()).ask("Hi").text == "x"
+
+
+def test_vectors_are_replayed() -> None:
+    """An embedder is asked once; recorded and replayed vectors are the same to the last digit, awaited too."""
+    asked: list[list[str]] = []
+
+    class Embedder(ScriptedProvider):
+        def embed(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
+            asked.append(list(texts))
+            return Embeddings(tuple((0.1, 1 / 3, float(len(text))) for text in texts), "scripted:small")
+
+    with tape(TAPE, "record") as made:
+        provider = made.wrap(Embedder([]))
+        recorded = [provider.embed(["a", "bb"]), asyncio.run(provider.embed_async(["ccc"]))]
+    with tape(TAPE, "replay") as made:
+        provider = made.wrap(Untouchable())
+        assert [provider.embed(["a", "bb"]), asyncio.run(provider.embed_async(["ccc"]))] == recorded
+        with pytest.raises(MissingRecordingError, match=r"the nearest, 'a \| bb'"):
+            provider.embed(["d"])
+    assert asked == [["a", "bb"], ["ccc"]]
+    Path(TAPE).write_text(Path(TAPE).read_text().replace('"by"', '"with"'))
+    with tape(TAPE, "replay", unused="ignore") as made, pytest.raises(TapeError, match="vectors that cannot"):
+        made.wrap(Untouchable()).embed(["a", "bb"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 import gathering
 from gathering.core.errors import RateLimitError
+from gathering.core.offers import Embeddings
 from gathering.core.permissions import Decision, set_asker
 from gathering.testing import ScriptedProvider, tape
 
@@ -24,6 +26,16 @@ def schema() -> Any:
     found = json.loads(text)
     Draft202012Validator.check_schema(found)
     return Draft202012Validator(found)
+
+
+class Embedder(ScriptedProvider):
+    """Short vectors of texts."""
+
+    def __init__(self, name: str, config: Any) -> None:
+        super().__init__([], name)
+
+    def embed(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
+        return Embeddings(tuple((0.1, float(len(text))) for text in texts), "e:short")
 
 
 def checked(path: Path, schema: Any) -> int:
@@ -64,12 +76,14 @@ def test_every_kind_of_entry_has_the_form(schema: Any) -> None:
         taped.complete(
             [{"role": "user", "content": "?", "images": [{"media_type": "image/png", "data": "A" * 600}]}]
         )
+        wrapped = made.wrap(Embedder("e", {}))
+        wrapped.embed(["one", "two"])
         with pytest.raises(KeyboardInterrupt):
             list(taped.stream([{"role": "user", "content": "Stop"}]))
     set_asker(before)
-    assert checked(Path("t.jsonl"), schema) == 11
+    assert checked(Path("t.jsonl"), schema) == 12
     outcomes = {name for line in Path("t.jsonl").read_text().splitlines() for name in json.loads(line)}
-    assert {"answer", "error", "cut", "result", "decision", "long", "stream"} <= outcomes
+    assert {"answer", "error", "cut", "result", "decision", "vectors", "long", "stream"} <= outcomes
 
 
 @pytest.mark.parametrize("line", [
