@@ -7,10 +7,10 @@ Owns the part of a turn between two calls to a model. A generator without I/O, l
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gathering.core.events import Event, PermissionAsked, ToolFinished, ToolStarted
+from gathering.core.events import PermissionAsked, ToolFinished, ToolStarted
 from gathering.core.interfaces import ITool
 from gathering.core.messages import Message, ToolCall
 from gathering.core.permissions import Decision, IPolicy, PermissionRequest
@@ -23,6 +23,7 @@ __all__ = ["Acts", "AskPerson", "RunTools", "ToolJob"]
 
 _ALLOWED = Decision("allow")
 _UNKNOWN = Decision("deny", "unknown tool")
+_INTERRUPTED = ToolResult(success=False, error="interrupted before it was done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,14 @@ class ToolJob:
 
 @dataclass(frozen=True, slots=True)
 class RunTools:
-    """Run these tool calls; the flow is sent their ``ToolResult`` list, in order. ``known`` names all tools there are."""
+    """Run these tool calls; the flow is sent their ``ToolResult`` list, in order. ``known`` names all tools there are.
+
+    Each result is put into ``done`` as soon as it is there, by the place of its job: Stop may keep the list from coming.
+    """
 
     jobs: tuple[ToolJob, ...]
     known: tuple[str, ...] = ()
+    done: dict[int, ToolResult] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Acts:
         for job in jobs:
             self.record.tool_call(job.call, self.call_id, _permission(job))
         decisions: list[Decision] = []
-        results: list[ToolResult] | None = None
+        results: dict[int, ToolResult] = {}
         try:
             for index, job in enumerate(jobs):
                 decision = yield from self._decided(job)
@@ -73,13 +78,10 @@ class Acts:
                     jobs[index] = ToolJob(
                         replace(job.call, arguments=decision.arguments, malformed=None), job.tool
                     )
-            results = yield from self._run(jobs, decisions)
+            yield from self._run(jobs, decisions, results)
         finally:
-            if results is None:
-                results = [ToolResult(success=False, error="interrupted before it was done") for _ in jobs]
-            decisions += [_ALLOWED] * (len(jobs) - len(decisions))
             self._tell(jobs, decisions, results)
-        yield self._finished(jobs, results)
+        yield [ToolFinished(job.call, results[i]) for i, job in enumerate(jobs)]
 
     def _decided(self, job: ToolJob) -> Generator[Any, Any, Decision]:
         """The rule's decision, or a person's where the rule says so."""
@@ -105,23 +107,29 @@ class Acts:
         asked: Batch = [PermissionAsked(request)]
         yield asked
         answer: Decision = yield AskPerson(request)
+        self.record.decided(job.call, self.call_id, answer)
         self.policy.remember(request, answer)
         return answer
 
     def _run(
-        self, jobs: Sequence[ToolJob], decisions: Sequence[Decision]
-    ) -> Generator[Any, Any, list[ToolResult]]:
-        allowed = [
-            i
-            for i, (job, d) in enumerate(zip(jobs, decisions, strict=True))
-            if d.effect == "allow" or not job.tool
-        ]
-        results = {i: _denied(jobs[i], decisions[i]) for i in range(len(jobs)) if i not in allowed}
+        self, jobs: Sequence[ToolJob], decisions: Sequence[Decision], results: dict[int, ToolResult]
+    ) -> Generator[Any, Any, None]:
+        """Fill in the results by their places; whatever cuts it, those that were there by then are in."""
+        allowed = []
+        for i, (job, decision) in enumerate(zip(jobs, decisions, strict=True)):
+            if decision.effect == "allow" or not job.tool:
+                allowed.append(i)
+            else:
+                results[i] = _denied(job, decision)
         yield [ToolStarted(jobs[i].call) for i in allowed]
-        if allowed:
-            ran = yield RunTools(tuple(self._ready(jobs[i]) for i in allowed), tuple(self.tools))
+        if not allowed:
+            return
+        command = RunTools(tuple(self._ready(jobs[i]) for i in allowed), tuple(self.tools))
+        try:
+            ran = yield command
             results.update(zip(allowed, ran, strict=True))
-        return [results[i] for i in range(len(jobs))]
+        finally:
+            results.update({allowed[place]: result for place, result in command.done.items()})
 
     def _ready(self, job: ToolJob) -> ToolJob:
         """The job with the tool that runs it now: a tape may know its result already."""
@@ -130,9 +138,12 @@ class Acts:
         return ToolJob(job.call, wrapped_tool(job.tool, job.call, self.record.agent))
 
     def _tell(
-        self, jobs: Sequence[ToolJob], decisions: Sequence[Decision], results: Sequence[ToolResult]
+        self, jobs: Sequence[ToolJob], decisions: Sequence[Decision], results: Mapping[int, ToolResult]
     ) -> None:
-        for job, decision, result in zip(jobs, decisions, results, strict=True):
+        """Put what each call gave. One that Stop kept from its end, or from its decision, says so."""
+        for i, job in enumerate(jobs):
+            decision = decisions[i] if i < len(decisions) else None
+            result = results.get(i, _INTERRUPTED)
             self.record.tool_result(job.call, self.call_id, result, decision)
             failed = not result.success
             message = Message(
@@ -140,10 +151,6 @@ class Acts:
             )
             self.record.message(message, self.call_id)
             self.said.append(message)
-
-    @staticmethod
-    def _finished(jobs: Sequence[ToolJob], results: Sequence[ToolResult]) -> list[Event]:
-        return [ToolFinished(job.call, result) for job, result in zip(jobs, results, strict=True)]
 
 
 def _denied(job: ToolJob, decision: Decision) -> ToolResult:

@@ -19,7 +19,7 @@ from gathering.core.messages import as_completion
 from gathering.core.permissions import ask_person
 from gathering.core.portal import beat, portal
 from gathering.core.stream import Batch, batches_of, batches_of_async
-from gathering.core.tooling import run_tool_async, run_tools
+from gathering.core.tooling import run_tools, run_tools_async
 
 __all__ = ["adrive", "drive"]
 
@@ -95,8 +95,8 @@ class _SyncIO:
             case AskPerson(request):
                 decision = ask_person(request)
                 return portal().run(_awaited(decision)) if inspect.isawaitable(decision) else decision
-            case RunTools(jobs, known):
-                return run_tools([(job.tool, job.call) for job in jobs], known)
+            case RunTools(jobs, known, done):
+                return run_tools([(job.tool, job.call) for job in jobs], known, done)
             case _:
                 assert_never(command)
 
@@ -126,8 +126,8 @@ class _AsyncIO:
             case AskPerson(request):
                 decision = ask_person(request)
                 return await decision if inspect.isawaitable(decision) else decision
-            case RunTools(jobs, known):
-                return await asyncio.gather(*(run_tool_async(job.tool, job.call, known) for job in jobs))
+            case RunTools(jobs, known, done):
+                return await run_tools_async([(job.tool, job.call) for job in jobs], known, done)
             case _:
                 assert_never(command)
 

@@ -78,9 +78,19 @@ class TurnRecord:
         if self.recorder is not None:
             self.recorder.flush()  # the answer may take a day, and this process may not live as long
 
-    def tool_result(self, call: ToolCall, call_id: str, result: ToolResult, decision: Decision) -> None:
-        """Put what a tool call gave; with a person's own arguments where they took the place of the model's."""
-        edited = decision.effect == "allow" and decision.arguments is not None
+    def decided(self, call: ToolCall, call_id: str, decision: Decision) -> None:
+        """Put a person's answer before the tool runs: what was allowed is not asked for again if the process dies now."""
+        self.put("tool_calls", {"tool_call_id": call.id, "call_id": call_id, **_decision(decision)})
+        if self.recorder is not None:
+            self.recorder.flush()
+
+    def tool_result(
+        self, call: ToolCall, call_id: str, result: ToolResult, decision: Decision | None
+    ) -> None:
+        """Put what a tool call gave; with a person's own arguments where they took the place of the model's.
+
+        Without a decision the row keeps the one it has: a person who was asked and has not answered is still asked.
+        """
         self.put(
             "tool_calls",
             {
@@ -91,8 +101,7 @@ class TurnRecord:
                 "output": result.output,
                 "error": result.error,
                 "execution_time_ms": result.execution_time_ms,
-                "decision": "edit" if edited else decision.effect,
-                "decided_by": decision.decided_by,
+                **({} if decision is None else _decision(decision)),
             },
         )
 
@@ -125,6 +134,11 @@ class TurnRecord:
             "tokens": tokens,
             "created_at": now(),
         }
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    edited = decision.effect == "allow" and decision.arguments is not None
+    return {"decision": "edit" if edited else decision.effect, "decided_by": decision.decided_by}
 
 
 def _parts(message: Message) -> list[Any]:

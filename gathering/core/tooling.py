@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from gathering.core.bounds import MAX_OUTPUT, bounded
 from gathering.core.errors import ToolFailed, nearest
@@ -20,7 +20,12 @@ from gathering.core.portal import Job, portal
 from gathering.core.results import ToolResult
 from gathering.core.session import timer
 
-__all__ = ["run_tool", "run_tool_async", "run_tools", "tool_spec"]
+__all__ = ["run_tool", "run_tool_async", "run_tools", "run_tools_async", "tool_spec"]
+
+#: A call with the tool that runs it, None where there is none of that name.
+Pair: TypeAlias = tuple[ITool | None, ToolCall]
+#: Results by the place of their call.
+Done: TypeAlias = dict[int, ToolResult]
 
 
 def tool_spec(tool: ITool) -> ToolSpec:
@@ -60,30 +65,45 @@ async def run_tool_async(tool: ITool | None, call: ToolCall, known: Iterable[str
     return _timed(tool, result, begun)
 
 
-def run_tools(calls: Sequence[tuple[ITool | None, ToolCall]], known: Iterable[str] = ()) -> list[ToolResult]:
+def run_tools(calls: Sequence[Pair], known: Iterable[str] = (), done: Done | None = None) -> list[ToolResult]:
     """The results of several calls, in order.
 
     Tools that await run side by side on the I/O thread, the others meanwhile on this one, one after the other.
+    ``done`` receives each result by its place as soon as it is there: what has run has run, also when Stop cuts the rest.
     """
-    known = list(known)
+    known, done = list(known), {} if done is None else done
     awaiting = [i for i, (tool, _) in enumerate(calls) if tool is not None and tool.asynchronous]
     if len(awaiting) < 2 or threading.current_thread() is portal().thread:
-        return [run_tool(tool, call, known) for tool, call in calls]
-    job = Job(_side_by_side([calls[i] for i in awaiting], known))
+        awaiting = []
+    job = Job(_side_by_side({i: calls[i] for i in awaiting}, known, done)) if awaiting else None
     try:
-        beside = portal().submit(job.run())
-        here = {i: run_tool(*pair, known) for i, pair in enumerate(calls) if i not in awaiting}
-        results = here | dict(zip(awaiting, beside.result(), strict=True))
+        beside = portal().submit(job.run()) if job else None
+        for i, pair in enumerate(calls):
+            if i not in awaiting:
+                done[i] = run_tool(*pair, known)
+        if beside is not None:
+            beside.result()
     except BaseException:
-        job.stop(portal().loop)
+        if job is not None:
+            job.stop(portal().loop)
         raise
-    return [results[i] for i in range(len(calls))]
+    return [done[i] for i in range(len(calls))]
 
 
-async def _side_by_side(
-    calls: Iterable[tuple[ITool | None, ToolCall]], known: Iterable[str]
+async def run_tools_async(
+    calls: Sequence[Pair], known: Iterable[str] = (), done: Done | None = None
 ) -> list[ToolResult]:
-    return await asyncio.gather(*(run_tool_async(tool, call, known) for tool, call in calls))
+    """The results of several calls, in order, run side by side; ``done`` as in ``run_tools``."""
+    done = {} if done is None else done
+    await _side_by_side(dict(enumerate(calls)), list(known), done)
+    return [done[i] for i in range(len(calls))]
+
+
+async def _side_by_side(calls: Mapping[int, Pair], known: Iterable[str], done: Done) -> None:
+    async def one(i: int, tool: ITool | None, call: ToolCall) -> None:
+        done[i] = await run_tool_async(tool, call, known)
+
+    await asyncio.gather(*(one(i, *pair) for i, pair in calls.items()))
 
 
 def _refusal(tool: ITool | None, call: ToolCall, known: Iterable[str]) -> ToolResult | None:

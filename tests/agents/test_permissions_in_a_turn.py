@@ -200,3 +200,36 @@ def test_rules_can_be_written_in_an_agent_s_description() -> None:
     assert "ask * write" in repr(ada.permissions)
     with pytest.raises(ConfigurationError, match="is no rule"):
         gathering.Agent.from_config({"name": "ada", "model": "local", "permissions": ["perhaps"]})
+
+
+def test_stop_at_the_question_is_no_permission(ask: Any) -> None:
+    """What was asked about and not answered stays asked in its row, and what was not reached has no decision."""
+    ask(KeyboardInterrupt())
+    twice = {"tool_calls": [*WANTS["tool_calls"], {"name": "shout", "arguments": {"text": "again"}}]}
+    ada, heard = shouter([twice])
+    with pytest.raises(KeyboardInterrupt):
+        ada.ask("Shout hello twice.")
+    rows = ada.trace.tool_calls()
+    assert heard == []
+    assert [value if isinstance(value, str) else None for value in rows["decision"]] == ["ask", None]
+    assert list(rows["success"]) == [False, False]
+
+
+def test_stop_at_the_second_question_keeps_the_first_answer(ask: Any) -> None:
+    """A person's denial is in its row although the turn was cut at the next question."""
+    answers: list[Any] = [Decision("deny", "person"), KeyboardInterrupt()]
+
+    def asker(request: PermissionRequest) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    set_asker(asker)
+    twice = {"tool_calls": [*WANTS["tool_calls"], {"name": "shout", "arguments": {"text": "again"}}]}
+    ada, _ = shouter([twice])
+    with pytest.raises(KeyboardInterrupt):
+        ada.ask("Shout hello twice.")
+    rows = ada.trace.tool_calls()
+    assert list(rows["decision"]) == ["deny", "ask"]
+    assert rows["decided_by"].iloc[0] == "person"
