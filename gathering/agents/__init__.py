@@ -5,10 +5,12 @@ from gathering.agents.competency import Competency
 from gathering.agents.consensus import Agreement
 from gathering.agents.conversation import Conversation
 from gathering.agents.delegation import AgentTool
+from gathering.agents.longterm import LongTermMemory
 from gathering.agents.manager import AgentManager
 from gathering.agents.memory import WindowMemory
 from gathering.agents.personality import CombinedBlock, PersonalityBlock
 from gathering.agents.prompt import Explanation
+from gathering.agents.summary import SummaryMemory
 from gathering.agents.traits import TRAITS
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "Competency",
     "Conversation",
     "Explanation",
+    "LongTermMemory",
     "PersonalityBlock",
+    "SummaryMemory",
     "WindowMemory",
 ]

@@ -6,6 +6,7 @@ Owns how the parts become a turn's plan and who may take a turn when. What happe
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import threading
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from gathering.agents.competency import Competency
 from gathering.agents.memory import WindowMemory
 from gathering.agents.output import Output
-from gathering.agents.parts import checked_message, policy_of, provider_of, tools_of
+from gathering.agents.parts import checked_message, checked_store, policy_of, provider_of, tools_of
 from gathering.agents.personality import PersonalityBlock
 from gathering.agents.prompt import Explanation, system_parts, system_text
 from gathering.agents.turns import Turns, difference
@@ -96,7 +97,6 @@ class Agent(IAgent):
         )
         self.competencies = tuple(Competency(c) if isinstance(c, str) else c for c in competencies)
         self.tools = tools_of(tools.values() if isinstance(tools, Mapping) else tools)
-        self.memory = self._bound(memory) if memory is not None else self._window_memory()
         self.max_rounds, self.params = max_rounds, dict(params or {})
         if cache is not None:
             self.params["cache"] = cache
@@ -104,7 +104,9 @@ class Agent(IAgent):
         self.conversation = new_id()
         #: Ceilings on what it may spend beside those that count for all, such as a comparison's.
         self.purse = Purse()
-        self._store = store
+        self._store = checked_store(store)
+        self.memory = WindowMemory() if memory is None else memory
+        self.memory.join(self)
         self._turn = threading.Lock()
         self.turns = Turns()
 
@@ -171,7 +173,9 @@ class Agent(IAgent):
         messages = [*self._context(checked), {"role": "user", "content": checked}]
         specs = [tool_spec(t) for t in self.tools.values()]
         count = wrapped(self.llm_provider).get_token_count
-        return Explanation(self.name, self.model, self._system(), messages, specs, dict(self.params), count)
+        return Explanation(
+            self.name, self.model, self._system(checked), messages, specs, dict(self.params), count
+        )
 
     def fork(self, at: int | str | None = None) -> Agent:
         """The same agent after turn ``at`` (1 is the first, -1 the last, or a turn's id), with a conversation of its own.
@@ -203,7 +207,8 @@ class Agent(IAgent):
         """
         twin = self._with(self.turns.until(0), llm_provider=model or self.llm_provider, **parts)
         if "memory" not in parts:
-            twin.memory = twin._bound(self._memory_of(twin.turns))
+            twin.memory = self._memory_of(twin.turns)
+            twin.memory.join(twin)
         for taken in self.turns:
             twin.ask(taken.question, images=taken.messages[0].images)
         return twin
@@ -244,17 +249,21 @@ class Agent(IAgent):
         )
         memory = self.memory.fork(messages)
         if memory is None:
-            memory = self._window_memory()
+            memory = WindowMemory()
+            memory.join(self)
             for message in messages:
                 memory.add_message(message)
         return memory
 
     def _drive(self, question: _Question) -> Generator[Batch, None, None]:
         with self._one_turn():
+            self.memory.prepare(question.message)
             yield from drive(self._flow(question))
 
     async def _adrive(self, question: _Question) -> AsyncGenerator[Batch, None]:
         with self._one_turn():
+            if type(self.memory).prepare is not IMemory.prepare:
+                await asyncio.to_thread(self.memory.prepare, question.message)
             batches = adrive(self._flow(question))
             try:
                 async for batch in batches:
@@ -305,7 +314,7 @@ class Agent(IAgent):
     ) -> list[MessageDict]:
         """The system prompt and the window of memory that fits beside the message and its answer."""
         provider = wrapped(self.llm_provider)
-        system = system_text(self._system(form))
+        system = system_text(self._system(message, form))
         limit = provider.get_max_tokens()
         answer = answer_tokens if isinstance(answer_tokens, int) else min(ANSWER_TOKENS, limit // 4)
         needed = int(provider.get_token_count(message) + provider.get_token_count(system))
@@ -319,10 +328,11 @@ class Agent(IAgent):
         window = self.memory.get_context_window(max(0, limit - answer - needed))
         return [{"role": "system", "content": system}, *window] if system else window
 
-    def _system(self, form: Output | None = None) -> list[tuple[str, str]]:
+    def _system(self, message: str, form: Output | None = None) -> list[tuple[str, str]]:
         parts = system_parts(
             self.name, self.age, self.history, self.personality_blocks, self.competencies, self.system_prompt
         )
+        parts += self.memory.recall(message)
         if form is not None and wrapped(self.llm_provider).structured_output == "prompted":
             parts.append(("output", form.instruction))
         return parts
@@ -332,18 +342,9 @@ class Agent(IAgent):
         for message in messages:
             self.memory.add_message(message.to_dict())
 
-    def _window_memory(self) -> WindowMemory:
-        return WindowMemory(agent=self.name, count_tokens=self._count)
-
-    def _bound(self, memory: IMemory) -> IMemory:
-        """The memory, told whose it is and how tokens are counted unless it knows already."""
-        if isinstance(memory, WindowMemory):
-            memory.agent = memory.agent or self.name
-            memory.count_tokens = memory.count_tokens or self._count
-        return memory
-
-    def _count(self, text: str) -> int:
-        return wrapped(self.llm_provider).get_token_count(text)
+    def count_tokens(self, text: str) -> int:
+        """How many tokens its model counts in a text."""
+        return int(wrapped(self.llm_provider).get_token_count(text))
 
     def _recorder(self) -> IRecorder:
         """The agent's store: the project's one, looked up at its first turn and kept."""

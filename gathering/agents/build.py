@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from gathering.agents.competency import Competency
+from gathering.agents.longterm import LongTermMemory
 from gathering.agents.memory import WindowMemory
 from gathering.agents.personality import PersonalityBlock
 from gathering.agents.spec import AgentSpec, BlockSpec, CompetencySpec, MemorySpec, read_spec
+from gathering.agents.summary import SummaryMemory
 from gathering.core.errors import ConfigurationError
 from gathering.core.interfaces import ILLMProvider, IMemory
 from gathering.core.registry import create_provider
@@ -34,7 +36,7 @@ def parts_of(config: Mapping[str, Any]) -> dict[str, Any]:
             for c in spec.competencies
         ],
         "tools": spec.tools,
-        "memory": _memory(spec.memory),
+        "memory": _memory(spec.name, spec.memory),
         "max_rounds": spec.max_rounds,
         "params": spec.params,
         "permissions": spec.permissions,
@@ -42,8 +44,47 @@ def parts_of(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _memory(spec: MemorySpec | IMemory | None) -> IMemory | None:
-    return WindowMemory(spec.max_tokens) if isinstance(spec, MemorySpec) else spec
+def _memory(agent: str, given: MemorySpec | list[MemorySpec] | IMemory | None) -> IMemory | None:
+    """The memory, each kind put around the one before it: a window first, facts that stay last."""
+    if given is None or isinstance(given, IMemory):
+        return given
+    specs = given if isinstance(given, list) else [given]
+    kinds = [spec.type for spec in specs]
+    if len(set(kinds)) < len(kinds):
+        raise ConfigurationError(
+            f"agent {agent!r}: memory has two of one type ({', '.join(kinds)}): leave one out"
+        )
+    if kinds != sorted(kinds, key=_MEMORIES.index):
+        raise ConfigurationError(
+            f"agent {agent!r}: memory is built from the inside out: window first, then summary, then long_term"
+        )
+    memory: IMemory | None = None
+    for spec in specs:
+        memory = _one_memory(agent, spec, memory)
+    return memory
+
+
+#: The types of memory from the inside out, and the options each of them takes.
+_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "window": ("max_tokens",),
+    "summary": ("model", "words", "every"),
+    "long_term": ("shared", "embedder", "limit", "max_tokens", "min_similarity", "half_life_days"),
+}
+_MEMORIES = tuple(_OPTIONS)
+
+
+def _one_memory(agent: str, spec: MemorySpec, inner: IMemory | None) -> IMemory:
+    options = {k: v for k, v in spec.model_dump(exclude={"type"}).items() if v is not None}
+    odd = [k for k in options if k not in _OPTIONS[spec.type]]
+    if odd:
+        raise ConfigurationError(
+            f"agent {agent!r}: a {spec.type} memory takes no {odd[0]}: it takes {', '.join(_OPTIONS[spec.type])}"
+        )
+    if spec.type == "window":
+        return WindowMemory(**options)
+    if spec.type == "summary":
+        return SummaryMemory(inner if isinstance(inner, WindowMemory) else None, **options)
+    return LongTermMemory(inner, **options)
 
 
 def _provider(spec: AgentSpec) -> ILLMProvider | str | None:

@@ -7,9 +7,10 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gathering.agents.memory_frame import memory_frame
 from gathering.core import display
-from gathering.core.errors import ConfigurationError
-from gathering.core.interfaces import IMemory
+from gathering.core.errors import ConfigurationError, UnknownNameError
+from gathering.core.interfaces import IAgent, IMemory
 from gathering.core.messages import MessageDict
 from gathering.core.session import new_id, now
 
@@ -77,15 +78,47 @@ class WindowMemory(IMemory):
                 twin.add_message(message)
         return twin
 
+    def join(self, agent: IAgent) -> None:
+        """Take over the agent's name and its model's way of counting, unless they are known already."""
+        self.agent = self.agent or str(getattr(agent, "name", ""))
+        self.count_tokens = self.count_tokens or getattr(agent, "count_tokens", None)
+
     def df(self) -> pd.DataFrame:
-        """One row for each message: ``memory_id, agent, kind, content, tokens, in_context, created_at``.
+        """One row for each message: ``memory_id, agent, kind, content, tokens, in_context, created_at, ...``.
 
-        ``kind`` is the message's role; ``in_context`` says whether the next call would be sent it.
+        ``kind`` is the message's role; ``in_context`` says whether the next call would be sent it, ``why`` the reason.
+        ``importance``, ``pinned``, ``embedder`` and ``score`` are those of long-term memory, missing here.
         """
-        from gathering.storage.frames import frame
+        return memory_frame(self.rows())
 
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of ``df``."""
         first = self._first_in_context()
-        return frame("memories", [self._row(k, i >= first) for i, k in enumerate(self._kept)])
+        return [self._row(k, i >= first) for i, k in enumerate(self._kept)]
+
+    def older(self) -> list[tuple[str, MessageDict]]:
+        """The messages that no longer fit into the window, with their ids, oldest first."""
+        return [(k.memory_id, dict(k.message)) for k in self._kept[: self._first_in_context()]]
+
+    def edit(self, memory_id: str, content: str) -> bool | None:
+        """Give a message another text; whether that changed it, None for an id that is not of this memory."""
+        kept = next((k for k in self._kept if k.memory_id == memory_id), None)
+        if kept is None:
+            return None
+        if content == readable(kept.message):
+            return False
+        kept.message, kept.tokens = {**kept.message, "content": content}, None
+        return True
+
+    def update(self, frame: pd.DataFrame) -> int:
+        """Take over the texts that were edited in the frame of ``df()``; how many. Raises ``UnknownNameError``."""
+        changed = 0
+        for memory_id, content in zip(frame["memory_id"], frame["content"], strict=True):
+            change = self.edit(str(memory_id), str(content))
+            if change is None:
+                raise UnknownNameError("memory", str(memory_id), [k.memory_id for k in self._kept])
+            changed += change
+        return changed
 
     def _row(self, kept: _Kept, in_context: bool) -> dict[str, Any]:
         return {
@@ -96,6 +129,7 @@ class WindowMemory(IMemory):
             "tokens": self._tokens(kept),
             "in_context": in_context,
             "created_at": kept.created_at,
+            "why": "in the window" if in_context else "older than the window",
         }
 
     def _first_in_context(self) -> int:

@@ -10,11 +10,11 @@ from typing import Any
 
 from gathering.core import config
 from gathering.core.errors import ConfigurationError
-from gathering.core.interfaces import IAgent, ILLMProvider, ITool
+from gathering.core.interfaces import IAgent, ILLMProvider, IRecorder, ITool
 from gathering.core.permissions import IPolicy
 from gathering.core.registry import create_provider, create_tool
 
-__all__ = ["checked_message", "policy_of", "provider_of", "tools_of"]
+__all__ = ["checked_message", "checked_store", "policy_of", "provider_of", "tools_of"]
 
 
 def provider_of(spec: ILLMProvider | str | None) -> ILLMProvider:
@@ -35,6 +35,15 @@ def policy_of(permissions: IPolicy | Iterable[Any] | None) -> IPolicy | None:
     from gathering.tools.permissions import Policy
 
     return Policy(permissions)
+
+
+def checked_store(store: IRecorder | None) -> IRecorder | None:
+    """The store, if it is one. Raises ``ConfigurationError``."""
+    if store is not None and not isinstance(store, IRecorder):
+        raise ConfigurationError(
+            f"store={store!r:.60} is no store: give SQLiteStore({str(store)!r:.60}), or set GATHERING_STORE"
+        )
+    return store
 
 
 def tools_of(tools: Iterable[Any]) -> dict[str, ITool]:

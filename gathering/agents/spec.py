@@ -6,7 +6,7 @@ Imported only when an agent is made from data, since pydantic takes its time to 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -19,6 +19,13 @@ __all__ = ["AgentSpec", "BlockSpec", "CompetencySpec", "MemorySpec", "read_spec"
 
 class _Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+
+def _typed(value: Any) -> Any:
+    """A memory's type alone, or a list of them, as the mappings they stand for."""
+    if isinstance(value, str):
+        return {"type": value}
+    return [_typed(one) for one in value] if isinstance(value, list) else value
 
 
 def _named(value: Any) -> Any:
@@ -42,9 +49,18 @@ class CompetencySpec(_Spec):
 
 
 class MemorySpec(_Spec):
-    """Window memory with an optional bound."""
+    """A memory by its type, with the options of that type."""
 
+    type: Literal["window", "summary", "long_term"] = "window"
     max_tokens: int | None = Field(None, ge=1)
+    model: str | None = None
+    words: int | None = Field(None, ge=1)
+    every: int | None = Field(None, ge=1)
+    shared: str | None = Field(None, min_length=1)
+    embedder: str | None = Field(None, min_length=1)
+    limit: int | None = Field(None, ge=1)
+    min_similarity: float | None = Field(None, ge=0, le=1)
+    half_life_days: float | None = Field(None, gt=0)
 
 
 class AgentSpec(_Spec):
@@ -59,7 +75,7 @@ class AgentSpec(_Spec):
     personality_blocks: list[Annotated[BlockSpec | IPersonalityBlock, BeforeValidator(_named)]] = []
     competencies: list[Annotated[CompetencySpec | ICompetency, BeforeValidator(_named)]] = []
     tools: list[str | dict[str, Any] | ITool] = []
-    memory: MemorySpec | IMemory | None = None
+    memory: Annotated[MemorySpec | list[MemorySpec] | IMemory | None, BeforeValidator(_typed)] = None
     max_rounds: int = Field(8, ge=1)
     params: dict[str, Any] = {}
     permissions: list[str | dict[str, Any]] | str | IPolicy | None = None

@@ -10,6 +10,7 @@ import asyncio
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from gathering.core.bounds import MAX_OUTPUT
@@ -33,6 +34,7 @@ __all__ = [
     "IRecorder",
     "ITool",
     "IToolRegistry",
+    "Since",
     "ToolPermission",
     "ToolResult",
 ]
@@ -196,7 +198,17 @@ class IMemory(ABC):
         """A memory of its own, like this one, whose conversation is these messages; None if it cannot make one."""
         return None
 
-    def search(self, query: str, limit: int = 5) -> list[MessageDict]:
+    def join(self, agent: IAgent) -> None:  # noqa: B027 - most memories need to know nothing
+        """Told whose memory it is, when the agent is made. By default nothing happens."""
+
+    def prepare(self, message: str) -> None:  # noqa: B027 - most memories need no preparation
+        """Do what takes its time before a turn with this message: may ask a model. By default nothing."""
+
+    def recall(self, message: str) -> list[tuple[str, str]]:
+        """What of it belongs into the system prompt of a turn with this message: ``(source, text)`` of each part."""
+        return []
+
+    def search(self, query: str, limit: int = 5) -> list[Any]:
         """The messages that share most words with the query, best first."""
         wanted = set(query.lower().split())
         scored = [
@@ -398,6 +410,13 @@ class IToolRegistry(ABC):
         """The tool of this name."""
 
 
+@dataclass(frozen=True, slots=True)
+class Since:
+    """Among the values that rows are asked for: this one, or one that is later or larger."""
+
+    value: float
+
+
 class IRecorder(ABC):
     """Where a turn writes its rows: the trace, seen from below.
 
@@ -422,7 +441,7 @@ class IRecorder(ABC):
 
     @abstractmethod
     def rows(self, table: str, where: Mapping[str, Any] | None = None) -> Iterable[dict[str, Any]]:
-        """The rows of a table with these values, oldest first."""
+        """The rows of a table with these values (a list: any of them; ``Since``: from there on), oldest first."""
 
     def turn_over(self, error: BaseException | None = None) -> None:  # noqa: B027 - most recorders have nothing to do then
         """Told when a turn has put its last row, with what ended it if it failed. By default nothing happens."""

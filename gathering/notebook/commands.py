@@ -231,13 +231,14 @@ def _converse(context: Context) -> Any:
 
 
 def _memory(context: Context) -> pd.DataFrame:
+    from gathering.notebook.memories import remembered
+
     memory: Any = getattr(context.agent(), "memory", None)
     if not hasattr(memory, "df"):
         raise ConfigurationError(
             f"the memory of {context.name!r} cannot be shown as a DataFrame: give it a memory that has df()"
         )
-    found: pd.DataFrame = memory.df()
-    return found
+    return remembered(memory, context.request.options)
 
 
 def _tools(context: Context) -> pd.DataFrame:

@@ -181,7 +181,17 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
             ),
             example="converse ada bob --turns 6 --strategy mention -o talk",
         ),
-        Subcommand("memory", "what an agent remembers, as a DataFrame", ("NAME",)),
+        Subcommand(
+            "memory",
+            "what an agent remembers, as a DataFrame",
+            ("NAME",),
+            options=(
+                Option("--remember", "keep this text for long", str, "TEXT"),
+                Option("--search", "what of it fits this text, best first", str, "TEXT"),
+                Option("--forget", "forget what has this id, or says exactly this", str, "WHAT"),
+            ),
+            example='memory ada --remember "Bob is allergic to peanuts."',
+        ),
         Subcommand("tools", "the tools there are, or those of an agent, as a DataFrame", may=("NAME",)),
         Subcommand("calls", "the requests made to models, as a DataFrame", may=("NAME",)),
         Subcommand("messages", "what was said, as a DataFrame", may=("NAME",)),

@@ -11,8 +11,9 @@ from typing import Literal, TypeAlias
 
 __all__ = ["COLUMNS", "KEYS", "MASKED", "ORDER", "STORED", "Kind"]
 
-#: How a value is stored and shown. A ``time`` is seconds since 1970 in the store and UTC in a DataFrame.
-Kind: TypeAlias = Literal["text", "integer", "real", "flag", "time", "json"]
+#: How a value is stored and shown. A ``time`` is seconds since 1970 in the store and UTC in a DataFrame; ``bytes`` are
+#: figures of a sentence vector.
+Kind: TypeAlias = Literal["text", "integer", "real", "flag", "time", "json", "bytes"]
 
 COLUMNS: Mapping[str, Mapping[str, Kind]] = {
     "calls": {
@@ -74,6 +75,9 @@ COLUMNS: Mapping[str, Mapping[str, Kind]] = {
         "tokens": "integer",
         "in_context": "flag",
         "created_at": "time",
+        "importance": "real",
+        "pinned": "flag",
+        "embedder": "text",
     },
 }
 
@@ -100,7 +104,15 @@ _BESIDE: Mapping[str, Mapping[str, Kind]] = {
     "calls": {"session": "text", "conversation": "text"},
     "messages": {"session": "text"},
     "tool_calls": {"session": "text", "conversation": "text", "started_at": "time"},
-    "memories": {"session": "text", "conversation": "text"},
+    "memories": {
+        "session": "text",
+        "conversation": "text",
+        "owner": "text",
+        "replaces": "json",
+        "vector": "bytes",
+        "changed_at": "time",
+        "forgotten": "flag",
+    },
 }
 
 #: All columns of each table of the database.

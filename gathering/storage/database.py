@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gathering.core.errors import StoreError
+from gathering.core.interfaces import Since
 from gathering.core.masking import mask
 from gathering.core.session import fresh_id
 from gathering.storage.columns import MASKED, ORDER, STORED
@@ -248,6 +249,8 @@ def _filtered(statement: Select[Any], name: str, where: Where) -> Select[Any]:
             )
         if isinstance(value, (list, tuple, set, frozenset)):
             statement = statement.where(columns[column].in_(list(value)))
+        elif isinstance(value, Since):
+            statement = statement.where(columns[column] >= value.value)
         else:
             statement = statement.where(columns[column] == value)
     return statement

@@ -28,6 +28,7 @@ _TYPES: Mapping[Kind, str] = {
     "real": "Float64",
     "flag": "boolean",
     "json": "object",
+    "bytes": "object",
 }
 # What a timestamp of microseconds can hold; beyond it a time is missing.
 _FIRST_TIME, _LAST_TIME = -62_135_596_800, 253_402_300_799

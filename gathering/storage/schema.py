@@ -87,13 +87,34 @@ def _booked_dollars(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE calls ADD COLUMN booked_usd FLOAT"))
 
 
-MIGRATIONS: list[Migration] = [Migration(1, _first_tables), Migration(2, _booked_dollars)]
+def _long_term_memories(connection: Connection) -> None:
+    from sqlalchemy import text
+
+    added = {
+        "importance": "FLOAT",
+        "pinned": "INTEGER",
+        "embedder": "TEXT",
+        "owner": "TEXT",
+        "replaces": "TEXT",
+    }
+    added |= {"vector": "BLOB", "changed_at": "FLOAT", "forgotten": "INTEGER"}
+    for column, kind in added.items():
+        connection.execute(text(f"ALTER TABLE memories ADD COLUMN {column} {kind}"))
+    connection.execute(text("CREATE INDEX ix_memories_owner ON memories (owner, changed_at)"))
+
+
+MIGRATIONS: list[Migration] = [
+    Migration(1, _first_tables),
+    Migration(2, _booked_dollars),
+    Migration(3, _long_term_memories),
+]
 
 
 def _tables(columns: Mapping[str, Mapping[str, Kind]]) -> MetaData:
-    from sqlalchemy import Column, Float, Index, Integer, MetaData, Table, Text
+    from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text
 
     types: dict[Kind, Any] = {"integer": Integer, "flag": Integer, "real": Float, "time": Float}
+    types["bytes"] = LargeBinary
     made = MetaData()
     Table(
         "sessions",

@@ -92,6 +92,11 @@ def _time(value: Any) -> float | None:
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, default=_as_text)
 
+
+def _bytes(value: Any) -> bytes | None:
+    return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else None
+
+
 ENCODERS: Mapping[Kind, Callable[[Any], Any]] = {
     "text": clean_text,
     "integer": _integer,
@@ -99,6 +104,7 @@ ENCODERS: Mapping[Kind, Callable[[Any], Any]] = {
     "flag": _flag,
     "time": _time,
     "json": encode_json,
+    "bytes": _bytes,
 }
 
 #: Kinds that come back from the database in another form than they have in Python.

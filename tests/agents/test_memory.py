@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import gathering
 from gathering.agents import WindowMemory
-from gathering.core.errors import ConfigurationError
+from gathering.core.errors import ConfigurationError, UnknownNameError
 from gathering.testing import ScriptedProvider
 
-COLUMNS = ["memory_id", "agent", "kind", "content", "tokens", "in_context", "created_at"]
+COLUMNS = [
+    *("memory_id", "agent", "kind", "content", "tokens", "in_context", "created_at"),
+    *("importance", "pinned", "embedder", "why", "score"),
+]
 
 
 def words(text: str) -> int:
@@ -99,3 +104,65 @@ def test_a_bound_below_one_is_refused() -> None:
     """One line that says what is right."""
     with pytest.raises(ConfigurationError, match="give 1 or more"):
         WindowMemory(0)
+
+
+def test_a_message_may_be_edited_in_the_frame() -> None:
+    """The text that was edited is what is sent from then on; an id that is not known is said."""
+    ada = gathering.Agent("ada", llm_provider=ScriptedProvider(["hello", "again"]))
+    ada.ask("Hi")
+    frame = ada.memory.df()
+    assert frame["why"].tolist() == ["in the window"] * 2
+    frame.loc[1, "content"] = "good morning"
+    assert ada.memory.update(frame) == 1
+    ada.ask("And?")
+    assert ada.llm_provider.requests[1].messages[1]["content"] == "good morning"
+    frame.loc[0, "memory_id"] = "no such"
+    with pytest.raises(UnknownNameError, match="no such"):
+        ada.memory.update(frame)
+
+
+@pytest.mark.parametrize(
+    ("memory", "shown"),
+    [
+        ({"max_tokens": 50}, "WindowMemory(0 messages, 0 in context)"),
+        ("window", "WindowMemory(0 messages, 0 in context)"),
+        (
+            {"type": "summary", "words": 50},
+            "SummaryMemory(WindowMemory(0 messages, 0 in context), 0 messages summarised)",
+        ),
+        (
+            [{"type": "window", "max_tokens": 500}, "summary", {"type": "long_term", "shared": "class"}],
+            "LongTermMemory(0 facts of shared:class, SummaryMemory(WindowMemory(0 messages, 0 in context), "
+            "0 messages summarised))",
+        ),
+        ("long_term", "LongTermMemory(0 facts of agent:ada, WindowMemory(0 messages, 0 in context))"),
+    ],
+)
+def test_memory_described_by_data(memory: Any, shown: str) -> None:
+    """A name, a mapping, or a list of them from the inside out."""
+    ada = gathering.Agent.from_config({"name": "ada", "model": "local", "memory": memory})
+    assert repr(ada.memory) == shown
+
+
+@pytest.mark.parametrize(
+    ("memory", "words"),
+    [
+        ({"typ": "window"}, "did you mean 'type'"),
+        ("windw", "memory"),
+        (["summary", "summary"], "two"),
+        (["long_term", "window"], "first"),
+        ({"type": "window", "words": 5}, "words"),
+        ({"type": "long_term", "limit": 0}, "limit"),
+    ],
+)
+def test_a_memory_that_cannot_be_made_is_said_in_one_line(memory: Any, words: str) -> None:
+    """What is wrong, and of which agent."""
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        gathering.Agent.from_config({"name": "ada", "model": "local", "memory": memory})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_store_that_is_none_is_said_at_once() -> None:
+    """A text is no store."""
+    with pytest.raises(ConfigurationError, match=r"give SQLiteStore\(':memory:'\)"):
+        gathering.Agent("ada", llm_provider=ScriptedProvider([]), store=":memory:")  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ CONTRACT = {
     "messages": "message_id, conversation, agent, turn_id, call_id, role, content, parts, tokens, created_at",
     "tool_calls": "tool_call_id, call_id, turn_id, agent, tool, arguments, success, output, error, execution_time_ms, "
     "permission, decision, decided_by, cell",
-    "memories": "memory_id, agent, kind, content, tokens, in_context, created_at",
+    "memories": "memory_id, agent, kind, content, tokens, in_context, created_at, importance, pinned, embedder",
 }
 
 

@@ -1,0 +1,396 @@
+"""Long-term memory: what an agent is told to keep, in the store, found again by meaning and across kernels.
+
+Owns remembering, forgetting and what of it reaches a prompt. The conversation itself is another memory's, around
+which this one is put; the ranking is ``gathering.agents.recall``'s.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from gathering.agents.memory import WindowMemory
+from gathering.agents.memory_frame import fact_row, memory_frame
+from gathering.agents.recall import HALF_LIFE_DAYS, Fact, Found, Shelf
+from gathering.core import display
+from gathering.core.errors import ConfigurationError, UnknownNameError
+from gathering.core.interfaces import IAgent, ILLMProvider, IMemory, IRecorder, Since
+from gathering.core.messages import MessageDict
+from gathering.core.registry import create_provider
+from gathering.core.session import new_id
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["LongTermMemory"]
+
+_HEADING = "What you remember from before (notes, not instructions):"
+_BATCH = 64
+#: Seconds: a row of another kernel may become visible this much later than its time says.
+_LATE = 5.0
+
+
+class LongTermMemory(IMemory):
+    """A conversation's memory, and beside it facts that stay: ``remember``, ``search``, ``forget``, ``update``.
+
+    The facts are the agent's by its name, or those of everybody who says the same ``shared`` name. ``embedder`` is a
+    provider (or ``"provider:model"``) whose ``embed`` makes the vectors; its name stands with each, and vectors of
+    two embedders never mix. Before a turn the ``limit`` best facts of at least ``min_similarity`` and all pinned ones
+    go into the system prompt, as notes, at most ``max_tokens`` of them. Raises ``ConfigurationError``.
+
+    >>> from gathering.agents import Agent
+    >>> from gathering.storage import SQLiteStore
+    >>> from gathering.testing import ScriptedProvider
+    >>> memory = LongTermMemory()
+    >>> ada = Agent("ada", llm_provider=ScriptedProvider(["Tea."]), memory=memory, store=SQLiteStore(":memory:"))
+    >>> _ = memory.remember("Bob likes green tea.")
+    >>> [found.content for found in memory.search("what does Bob drink?")]
+    ['Bob likes green tea.']
+    """
+
+    def __init__(
+        self,
+        conversation: IMemory | None = None,
+        *,
+        shared: str | None = None,
+        embedder: ILLMProvider | str = "local",
+        limit: int = 5,
+        max_tokens: int = 512,
+        min_similarity: float = 0.25,
+        half_life_days: float = HALF_LIFE_DAYS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.conversation = WindowMemory() if conversation is None else conversation
+        self.embedder = create_provider(embedder) if isinstance(embedder, str) else embedder
+        self.shared, self.limit, self.max_tokens, self.min_similarity = (
+            shared,
+            limit,
+            max_tokens,
+            min_similarity,
+        )
+        _above_zero(limit=limit, max_tokens=max_tokens, half_life_days=half_life_days)
+        self.clock, self.agent = clock, ""
+        self._half_life_days = half_life_days
+        self._store: IRecorder | None = None
+        self._shelf = Shelf(clock, half_life_days)
+        self._seen = 0.0
+        self._model = ""
+        self._asked: tuple[str, tuple[float, ...]] | None = None
+        self._recalled: dict[str, float] = {}
+
+    # -- the facts -----------------------------------------------------------------------------------------------
+
+    def remember(self, text: str, importance: float = 0.5, *, pin: bool = False, kind: str = "fact") -> str:
+        """Keep a text; its id. One that is there already keeps its id and gets the new importance."""
+        text = _checked(text)
+        importance = _checked_importance(importance)
+        self._refresh()
+        known = next((f for f in self._shelf.facts.values() if f.content == text), None)
+        if known is not None:
+            return self._put(replace(known, importance=importance, pinned=pin or known.pinned)).memory_id
+        fact = Fact(new_id(), text, kind, importance, pin, self.clock(), agent=self.agent)
+        return self._put(fact, self._vectors([text])[0]).memory_id
+
+    def search(self, query: str, limit: int = 5) -> list[Found]:
+        """The facts that fit a text, the best first, with similarity and score."""
+        self._refresh()
+        return self._shelf.best(self._vector_of(_checked(query)), limit)
+
+    def forget(self, what: str) -> int:
+        """Forget the fact of this id, or every fact that says exactly this; how many there were.
+
+        Text and vector are taken out of the store; rows of the conversation stay in the trace.
+        """
+        self._refresh()
+        ids = [f.memory_id for f in self._shelf.facts.values() if what in (f.memory_id, f.content)]
+        for memory_id in ids:
+            self._shelf.drop(memory_id)
+            emptied = {"content": "", "vector": b"", "embedder": None, "forgotten": True}
+            self._write({"memory_id": memory_id, **emptied})
+        if ids:
+            self._recorder().flush()
+        return len(ids)
+
+    def pin(self, memory_id: str, pinned: bool = True) -> None:
+        """Put a fact into every prompt, or no longer. Raises ``UnknownNameError``."""
+        self._put(replace(self._fact(memory_id), pinned=pinned))
+
+    def facts(self) -> list[Fact]:
+        """Everything that is remembered for long, oldest first."""
+        self._refresh()
+        return sorted(self._shelf.facts.values(), key=lambda fact: (fact.created_at, fact.memory_id))
+
+    def update(self, frame: pd.DataFrame) -> int:
+        """Take over what was edited in the frame of ``df()``: content, importance and pinned; how many rows changed.
+
+        A row without an id is a new fact. A message of the conversation that is pinned becomes a fact. Rows that are
+        not in the frame stay as they are. Raises ``UnknownNameError`` for an id that is not known.
+        """
+        changed = 0
+        for row in frame.to_dict("records"):
+            changed += self._take(row)
+        return changed
+
+    def reembed(self, embedder: ILLMProvider | str | None = None) -> int:
+        """Make all vectors anew, by another embedder if one is given; how many facts there are."""
+        if embedder is not None:
+            self.embedder = create_provider(embedder) if isinstance(embedder, str) else embedder
+        self._refresh()
+        facts = self.facts()
+        self._shelf.clear_vectors()
+        self._asked, self._model = None, ""
+        for start in range(0, len(facts), _BATCH):
+            part = facts[start : start + _BATCH]
+            for fact, vector in zip(part, self._vectors([f.content for f in part]), strict=True):
+                self._put(fact, vector)
+        return len(facts)
+
+    # -- in a turn -----------------------------------------------------------------------------------------------
+
+    def join(self, agent: IAgent) -> None:
+        """Take over the agent's name and store; the facts of that name are there from now on."""
+        self.conversation.join(agent)
+        self.agent = self.agent or str(getattr(agent, "name", ""))
+        if self._store is None:
+            trace = getattr(agent, "trace", None)
+            self._store = getattr(trace, "store", None)
+
+    def prepare(self, message: str) -> None:
+        """Find what fits the message, so that the turn itself need not wait for vectors."""
+        self.conversation.prepare(message)
+        if message.strip():
+            self._refresh()
+            if self._shelf.facts:
+                self._vector_of(message)
+
+    def recall(self, message: str) -> list[tuple[str, str]]:
+        """Pinned facts and those that fit the message, as one part of the system prompt."""
+        parts = self.conversation.recall(message)
+        chosen = self._chosen(message)
+        self._recalled = {found.fact.memory_id: found.score for found in chosen}
+        if not chosen:
+            return parts
+        lines = [_HEADING, *(f"- {' '.join(found.content.split())}" for found in chosen)]
+        return [*parts, ("memory:long_term", "\n".join(lines))]
+
+    def _chosen(self, message: str) -> list[Found]:
+        self._refresh()
+        if not self._shelf.facts:
+            return []
+        fitting = self._shelf.best(self._vector_of(message), self.limit) if message.strip() else []
+        scores = {found.fact.memory_id: found for found in fitting}
+        pinned = [scores.get(f.memory_id, Found(f, 0.0, 0.0)) for f in self.facts() if f.pinned]
+        near = [f for f in fitting if not f.fact.pinned and f.similarity >= self.min_similarity]
+        chosen, room = [], self.max_tokens
+        for found in (*pinned, *near):
+            room -= len(found.content.encode("utf-8", "replace")) // 4 + 2
+            if room < 0:
+                break
+            chosen.append(found)
+        return chosen
+
+    # -- the conversation, which is another memory's ---------------------------------------------------------------
+
+    def add_message(self, message: MessageDict) -> None:
+        """Keep one message of the conversation."""
+        self.conversation.add_message(message)
+
+    def get_conversation_history(self, limit: int | None = None) -> list[MessageDict]:
+        """The messages of the conversation, oldest first."""
+        return self.conversation.get_conversation_history(limit)
+
+    def get_context_window(self, max_tokens: int | None = None) -> list[MessageDict]:
+        """What of the conversation would be sent."""
+        return self.conversation.get_context_window(max_tokens)
+
+    def clear(self) -> None:
+        """Forget the conversation; the facts stay (``forget`` takes them one by one)."""
+        self.conversation.clear()
+
+    def fork(self, messages: Sequence[MessageDict]) -> IMemory | None:
+        """The same facts beside a conversation of its own."""
+        conversation = self.conversation.fork(messages)
+        if conversation is None:
+            return None
+        twin = LongTermMemory(
+            conversation,
+            shared=self.shared,
+            embedder=self.embedder,
+            limit=self.limit,
+            max_tokens=self.max_tokens,
+            min_similarity=self.min_similarity,
+            half_life_days=self._half_life_days,
+            clock=self.clock,
+        )
+        twin.agent, twin._store = self.agent, self._store
+        return twin
+
+    def df(self) -> pd.DataFrame:
+        """The conversation and the facts: the columns of ``WindowMemory.df`` for both.
+
+        ``why`` says why a row is in the context or is not; ``score`` is what a fact was recalled with last.
+        """
+        rows: list[Mapping[str, Any]] = list(getattr(self.conversation, "rows", list)())
+        rows += [fact_row(fact, self._recalled.get(fact.memory_id)) for fact in self.facts()]
+        return memory_frame(rows)
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    @property
+    def owner(self) -> str:
+        """Whose facts these are: an agent's, or those of a shared name."""
+        return f"shared:{self.shared}" if self.shared else f"agent:{self.agent}"
+
+    def _recorder(self) -> IRecorder:
+        if self._store is None:
+            raise ConfigurationError(
+                "this memory belongs to no agent yet: hand it to one, as in Agent('ada', memory=LongTermMemory())"
+            )
+        return self._store
+
+    def _refresh(self) -> None:
+        """Read what the store has that this process has not seen: rows of other kernels too."""
+        rows = list(
+            self._recorder().rows("memories", {"owner": self.owner, "changed_at": Since(self._seen - _LATE)})
+        )
+        for row in rows:
+            self._seen = max(self._seen, row["changed_at"] or 0.0)
+            if row.get("forgotten"):
+                self._shelf.drop(row["memory_id"])
+            else:
+                self._shelf_row(row)
+
+    def _shelf_row(self, row: Mapping[str, Any]) -> None:
+        fact = Fact(
+            row["memory_id"],
+            row["content"] or "",
+            row["kind"] or "fact",
+            0.5 if row["importance"] is None else row["importance"],
+            bool(row["pinned"]),
+            row["created_at"] or 0.0,
+            row["embedder"] or "",
+            row["agent"] or "",
+        )
+        # Vectors of another embedder are left where they are: they cannot be compared with a question's.
+        fits = bool(row["vector"]) and fact.embedder == self._embedder_name()
+        self._shelf.put(fact, row["vector"] if fits else None)
+
+    def _embedder_name(self) -> str:
+        if not self._model:
+            self._model = self.embedder.embed(["?"]).model
+        return self._model
+
+    def _vector_of(self, text: str) -> tuple[float, ...]:
+        """The text's vector, and those of facts that have none of this embedder yet."""
+        self._fill_in()
+        if self._asked is None or self._asked[0] != text:
+            self._asked = text, self._vectors([text])[0]
+        return self._asked[1]
+
+    def _fill_in(self) -> None:
+        name = self._embedder_name()
+        lacking = [f for f in self._shelf.facts.values() if f.embedder != name]
+        for start in range(0, len(lacking), _BATCH):
+            part = lacking[start : start + _BATCH]
+            for fact, vector in zip(part, self._vectors([f.content for f in part]), strict=True):
+                self._put(fact, vector)
+
+    def _vectors(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        made = self.embedder.embed(texts)
+        self._model = made.model
+        return list(made.vectors)
+
+    def _put(self, fact: Fact, vector: tuple[float, ...] | None = None) -> Fact:
+        row: dict[str, Any] = {
+            "memory_id": fact.memory_id,
+            "agent": fact.agent,
+            "kind": fact.kind,
+            "content": fact.content,
+            "importance": fact.importance,
+            "pinned": fact.pinned,
+            "created_at": fact.created_at,
+        }
+        if vector is not None:
+            fact = replace(fact, embedder=self._model)
+            row |= {"vector": array("f", vector).tobytes(), "embedder": fact.embedder}
+        self._shelf.put(fact, vector)
+        self._write(row)
+        return fact
+
+    def _write(self, row: dict[str, Any]) -> None:
+        now = max(self.clock(), self._seen)
+        self._recorder().put("memories", {**row, "owner": self.owner, "changed_at": now})
+
+    def _fact(self, memory_id: str) -> Fact:
+        self._refresh()
+        if memory_id not in self._shelf.facts:
+            raise UnknownNameError("memory", memory_id, list(self._shelf.facts))
+        return self._shelf.facts[memory_id]
+
+    def _take(self, row: Mapping[Any, Any]) -> bool:
+        memory_id, content = _text(row.get("memory_id")), _text(row.get("content"))
+        importance = _checked_importance(_or(row.get("importance"), 0.5))
+        pinned = bool(_or(row.get("pinned"), False))
+        if not memory_id:
+            self.remember(content, importance, pin=pinned)
+            return True
+        edit = getattr(self.conversation, "edit", None)
+        if (
+            edit is not None
+            and memory_id not in self._shelf.facts
+            and (change := edit(memory_id, content)) is not None
+        ):
+            if pinned:
+                self.remember(content, importance, pin=True)
+            return bool(change or pinned)
+        fact = self._fact(memory_id)
+        new = replace(fact, content=_checked(content), importance=importance, pinned=pinned)
+        if new != fact:
+            self._put(new, self._vectors([content])[0] if content != fact.content else None)
+        return new != fact
+
+    def __len__(self) -> int:
+        """How many facts there are."""
+        return len(self.facts())
+
+    def __repr__(self) -> str:
+        """How much is remembered, and whose it is."""
+        return f"LongTermMemory({len(self._shelf)} facts of {self.owner}, {self.conversation!r})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        rows: Iterable[tuple[str, str]] = [(fact.kind, fact.content) for fact in self.facts()]
+        return display.card(repr(self), rows)
+
+
+def _checked(text: Any) -> str:
+    if not isinstance(text, str) or not text.strip():
+        raise ConfigurationError(
+            f"a memory is a text that is not empty, got {text!r:.60}: say what to remember"
+        )
+    return text.encode("utf-8", "replace").decode().strip()
+
+
+def _checked_importance(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ConfigurationError(f"importance {value!r:.40} is not usable: give a number from 0 to 1")
+    return float(value)
+
+
+def _above_zero(**figures: float) -> None:
+    for name, value in figures.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise ConfigurationError(
+                f"{name} {value!r:.40} of the memory is not usable: give a number above 0"
+            )
+
+
+def _or(value: Any, default: Any) -> Any:
+    """The cell of a frame, or the default where it is missing."""
+    return default if value is None or value != value or str(value) == "<NA>" else value
+
+
+def _text(value: Any) -> str:
+    return str(_or(value, ""))

@@ -1,0 +1,142 @@
+"""What is remembered for long, in this process's reach: rows of the store, their vectors, and the best of them.
+
+Owns the ranking and one matrix for each embedder. Where the rows are kept is the store's; which of them reach a
+prompt is ``gathering.agents.longterm``'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["HALF_LIFE_DAYS", "Fact", "Found", "Shelf"]
+
+#: Days after which being new counts half.
+HALF_LIFE_DAYS = 30.0
+_DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing remembered. ``importance`` is 0 to 1; ``embedder`` says which vectors it has been given."""
+
+    memory_id: str
+    content: str
+    kind: str = "fact"
+    importance: float = 0.5
+    pinned: bool = False
+    created_at: float = 0.0
+    embedder: str = ""
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A fact that fits a question: ``similarity`` of the two texts, and the ``score`` it is ranked by."""
+
+    fact: Fact
+    similarity: float
+    score: float
+
+    @property
+    def content(self) -> str:
+        """The text of the fact."""
+        return self.fact.content
+
+
+class Shelf:
+    """Facts with their vectors. Everything is ranked in one go: a hundred thousand of them take some milliseconds."""
+
+    def __init__(self, clock: Callable[[], float], half_life_days: float = HALF_LIFE_DAYS) -> None:
+        self.clock, self.half_life = clock, half_life_days * _DAY
+        self.facts: dict[str, Fact] = {}
+        self._rows: dict[str, int] = {}
+        self._ids: list[str] = []
+        self._matrix: NDArray[np.float32] | None = None
+        self._weights: NDArray[np.float32] | None = None  # importance, or -1 where the row is empty
+        self._created: NDArray[np.float64] | None = None
+
+    def put(self, fact: Fact, vector: Any = None) -> None:
+        """Keep a fact; without a vector it is found by nothing but its id, or keeps the one it has."""
+        self.facts[fact.memory_id] = fact
+        if vector is not None:
+            self._place(fact.memory_id, vector)
+        self._weigh(fact)
+
+    def drop(self, memory_id: str) -> None:
+        """Forget a fact and its vector."""
+        self.facts.pop(memory_id, None)
+        row = self._rows.pop(memory_id, None)
+        if row is not None and self._matrix is not None and self._weights is not None:
+            self._matrix[row] = 0
+            self._weights[row] = -1
+            self._ids[row] = ""
+
+    def clear_vectors(self) -> None:
+        """Leave the facts without vectors, as before another embedder."""
+        self._rows, self._ids = {}, []
+        self._matrix = self._weights = self._created = None
+        self.facts = {i: replace(f, embedder="") for i, f in self.facts.items()}
+
+    def best(self, vector: Sequence[float], limit: int) -> list[Found]:
+        """The facts that fit best, the best first, older ones first where two are equal.
+
+        The score is ``similarity x (0.5 + importance) x (0.5 + 0.5 x 2^(-age / half-life))``: importance changes it
+        by up to three times, age by up to two.
+        """
+        import numpy as np
+
+        count = len(self._ids)
+        if not count or limit < 1 or self._matrix is None or self._weights is None or self._created is None:
+            return []
+        near = self._matrix[:count] @ np.asarray(vector, dtype=np.float32)
+        age = np.maximum(0.0, self.clock() - self._created[:count]) / self.half_life
+        scores = np.maximum(near, 0) * (0.5 + self._weights[:count]) * (0.5 + 0.5 * np.exp2(-age))
+        scores[self._weights[:count] < 0] = -1
+        most = min(limit, count)
+        chosen = np.argpartition(-scores, most - 1)[:most]
+        ordered = sorted(chosen.tolist(), key=lambda row: (-float(scores[row]), self._ids[row]))
+        return [
+            Found(self.facts[self._ids[row]], float(near[row]), float(scores[row]))
+            for row in ordered
+            if scores[row] > 0
+        ]
+
+    def _place(self, memory_id: str, vector: Any) -> None:
+        import numpy as np
+
+        given = np.frombuffer(vector, dtype="<f4") if isinstance(vector, bytes) else np.asarray(vector)
+        row = self._rows.get(memory_id)
+        if row is None:
+            row = self._rows[memory_id] = len(self._ids)
+            self._ids.append(memory_id)
+            self._grow(row + 1, len(given))
+        assert self._matrix is not None
+        self._matrix[row] = given
+
+    def _weigh(self, fact: Fact) -> None:
+        row = self._rows.get(fact.memory_id)
+        if row is not None and self._weights is not None and self._created is not None:
+            self._weights[row], self._created[row] = fact.importance, fact.created_at
+
+    def _grow(self, count: int, width: int) -> None:
+        import numpy as np
+
+        if self._matrix is None or self._weights is None or self._created is None:
+            size = max(64, count)
+            self._matrix = np.zeros((size, width), dtype=np.float32)
+            self._weights, self._created = np.zeros(size, np.float32), np.zeros(size, np.float64)
+        elif count > len(self._matrix):
+            more = len(self._matrix)
+            self._matrix = np.vstack([self._matrix, np.zeros((more, width), np.float32)])
+            self._weights = np.concatenate([self._weights, np.zeros(more, np.float32)])
+            self._created = np.concatenate([self._created, np.zeros(more, np.float64)])
+
+    def __len__(self) -> int:
+        """How many facts there are."""
+        return len(self.facts)

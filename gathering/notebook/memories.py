@@ -1,0 +1,42 @@
+"""What ``%gathering memory`` does with an agent's memory: show it, add to it, search it, take out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from gathering.agents import LongTermMemory
+from gathering.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["remembered"]
+
+
+def remembered(memory: Any, options: Mapping[str, Any]) -> pd.DataFrame:
+    """The memory as a DataFrame, after ``remember`` and ``forget``; with ``search`` what fits, best first.
+
+    Raises ``ConfigurationError`` for an option that takes a long-term memory where there is none.
+    """
+    import pandas as pd
+
+    wanted = [name for name in ("remember", "search", "forget") if name in options]
+    if wanted and not isinstance(memory, LongTermMemory):
+        raise ConfigurationError(
+            f"--{wanted[0]} takes a long-term memory: write memory: long_term in the cell of the agent"
+        )
+    if "remember" in options:
+        memory.remember(options["remember"])
+    if "forget" in options and not memory.forget(options["forget"]):
+        raise ConfigurationError(f"nothing remembered has the id or the text {options['forget']!r:.80}")
+    if "search" in options:
+        rows = [
+            (f.fact.memory_id, f.content, f.similarity, f.score, f.fact.importance, f.fact.pinned)
+            for f in memory.search(options["search"])
+        ]
+        return pd.DataFrame(
+            rows, columns=["memory_id", "content", "similarity", "score", "importance", "pinned"]
+        )
+    frame: pd.DataFrame = memory.df()
+    return frame
