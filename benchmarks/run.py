@@ -15,6 +15,7 @@ Rows of one table:
 - **fanout**: 1,000 awaited ``Agent.ask_async`` (an agent for each task, all on one provider, trace on), 100 at a time
   and all at once, at 200 ms latency: seconds of the best run, of which 2.0 and 0.2 are the service's.
 - **agents**: building an agent with one tool: microseconds, and KiB that Python allocates for it.
+- **memory**: one search of the long-term memory among 100,000 facts, beside numpy's bare dot product of the same figures.
 
 How: the service (``server.py``) runs in a process of its own, on a processor of its own, and sends precomputed bytes. CPU is user and system time
 of the client's process with all its threads, the trace's writer included: each sample ends with a flush. Ours and the
@@ -40,6 +41,7 @@ from typing import Any
 
 import httpx
 from measure import Row, cpu, process_cpu, service, show, side_by_side
+from memory import memory
 
 import gathering
 from gathering.storage import SQLiteStore
@@ -302,11 +304,11 @@ def agents(bench: Bench) -> list[Row]:
     each = statistics.median(seconds() for _ in range(9))
     tracemalloc.start()
     kept = build()
-    memory = tracemalloc.get_traced_memory()[0] / len(kept) / 1024
+    size = tracemalloc.get_traced_memory()[0] / len(kept) / 1024
     tracemalloc.stop()
     return [
         Row("Agent(...) with one tool, us", 0, each * 1e6, "us", each * 1e6, 50),
-        Row("  its memory, KiB", 0, memory, "Ki", memory, 4),
+        Row("  its memory, KiB", 0, size, "Ki", size, 4),
     ]
 
 
@@ -341,6 +343,7 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "stream": streams,
     "fanout": fanout,
     "agents": agents,
+    "memory": lambda bench: memory(),
 }
 
 

@@ -29,8 +29,6 @@ __all__ = ["LongTermMemory"]
 
 _HEADING = "What you remember from before (notes, not instructions):"
 _BATCH = 64
-#: Seconds: a row of another kernel may become visible this much later than its time says.
-_LATE = 5.0
 
 
 class LongTermMemory(IMemory):
@@ -76,7 +74,7 @@ class LongTermMemory(IMemory):
         self._half_life_days = half_life_days
         self._store: IRecorder | None = None
         self._shelf = Shelf(clock, half_life_days)
-        self._seen = 0.0
+        self._seen = 0
         self._model = ""
         self._asked: tuple[str, tuple[float, ...]] | None = None
         self._recalled: dict[str, float] = {}
@@ -254,10 +252,10 @@ class LongTermMemory(IMemory):
     def _refresh(self) -> None:
         """Read what the store has that this process has not seen: rows of other kernels too."""
         rows = list(
-            self._recorder().rows("memories", {"owner": self.owner, "changed_at": Since(self._seen - _LATE)})
+            self._recorder().rows("memories", {"owner": self.owner, "revision": Since(self._seen + 1)})
         )
         for row in rows:
-            self._seen = max(self._seen, row["changed_at"] or 0.0)
+            self._seen = max(self._seen, row.get("revision") or 0)
             if row.get("forgotten"):
                 self._shelf.drop(row["memory_id"])
             else:
@@ -321,8 +319,7 @@ class LongTermMemory(IMemory):
         return fact
 
     def _write(self, row: dict[str, Any]) -> None:
-        now = max(self.clock(), self._seen)
-        self._recorder().put("memories", {**row, "owner": self.owner, "changed_at": now})
+        self._recorder().put("memories", {**row, "owner": self.owner})
 
     def _fact(self, memory_id: str) -> Fact:
         self._refresh()

@@ -110,7 +110,7 @@ _BESIDE: Mapping[str, Mapping[str, Kind]] = {
         "owner": "text",
         "replaces": "json",
         "vector": "bytes",
-        "changed_at": "time",
+        "revision": "integer",
         "forgotten": "flag",
     },
 }

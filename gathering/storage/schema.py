@@ -97,10 +97,23 @@ def _long_term_memories(connection: Connection) -> None:
         "owner": "TEXT",
         "replaces": "TEXT",
     }
-    added |= {"vector": "BLOB", "changed_at": "FLOAT", "forgotten": "INTEGER"}
+    added |= {"vector": "BLOB", "revision": "INTEGER", "forgotten": "INTEGER"}
     for column, kind in added.items():
         connection.execute(text(f"ALTER TABLE memories ADD COLUMN {column} {kind}"))
-    connection.execute(text("CREATE INDEX ix_memories_owner ON memories (owner, changed_at)"))
+    connection.execute(text("CREATE INDEX ix_memories_owner ON memories (owner, revision)"))
+    # Each change has a number that is larger than all that were committed before it, whichever process makes it.
+    connection.execute(text("CREATE TABLE memory_revision (number INTEGER)"))
+    connection.execute(text("INSERT INTO memory_revision VALUES (0)"))
+    changed = "content, kind, importance, pinned, embedder, vector, forgotten"
+    for name, event in (("added", "INSERT"), ("changed", f"UPDATE OF {changed}")):
+        connection.execute(
+            text(
+                f"CREATE TRIGGER memory_{name} AFTER {event} ON memories BEGIN "  # noqa: S608 - names from right here
+                "UPDATE memory_revision SET number = number + 1; "
+                "UPDATE memories SET revision = (SELECT number FROM memory_revision) WHERE memory_id = NEW.memory_id; "
+                "END"
+            )
+        )
 
 
 MIGRATIONS: list[Migration] = [
