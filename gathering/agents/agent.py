@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gathering.agents.conversation import Conversation
+    from gathering.agents.resuming import CutTurn
     from gathering.storage import Trace
 
 __all__ = ["Agent"]
@@ -158,6 +159,21 @@ class Agent(IAgent):
         """The turn as typed events, for ``for`` or ``async for``; ``.reply`` is there at the end."""
         question = _Question(message, output, images, params, streaming=True)
         return Stream(lambda: self._drive(question), lambda: self._adrive(question))
+
+    def resume(self, conversation: str | None = None, **params: Any) -> Reply:
+        """The reply of a turn that an earlier kernel began and did not end: the agent's newest, or that conversation's.
+
+        The agent has what was said before it then. A tool call that waited for a person asks again; one that may have
+        run is not run twice, and the model is told. Raises ``ConfigurationError`` where nothing was cut.
+        """
+        return _drained(self._drive(self._cut_question(conversation, params)))
+
+    async def resume_async(self, conversation: str | None = None, **params: Any) -> Reply:
+        """The reply of a turn that an earlier kernel began and did not end, awaited."""
+        reply = None
+        async for batch in self._adrive(self._cut_question(conversation, params)):
+            reply = _reply_in(batch)
+        return _there(reply)
 
     def process_message(self, message: str) -> str:
         """The text of the reply."""
@@ -281,7 +297,9 @@ class Agent(IAgent):
         recorder.ready()
         params = {**self.params, **question.params}
         provider = wrapped(cached(self.llm_provider, params.pop("cache", None)))
-        record = TurnRecord(self.name, self.conversation, observed(recorder))
+        record, cut = TurnRecord(self.name, self.conversation, observed(recorder)), question.cut
+        if cut is not None:
+            record.turn_id = cut.turn_id
         return turn(
             TurnPlan(
                 provider=provider,
@@ -296,9 +314,19 @@ class Agent(IAgent):
                 policy=self.permissions,
                 output=form,
                 purse=self.purse,
+                said=cut.tell(record) if cut else (),
+                said_call_id=cut.call_id if cut else "",
+                waiting=cut.waiting if cut else (),
                 remember=functools.partial(self._remember, record.turn_id),
             )
         )
+
+    def _cut_question(self, conversation: str | None, params: Mapping[str, Any]) -> _Question:
+        from gathering.agents.resuming import take_up
+
+        with self._one_turn():
+            cut = take_up(self, self._recorder(), conversation)
+        return _Question(cut.said[0].content, None, (), params, cut=cut)
 
     def _message(self, question: _Question) -> Message:
         images = question.images
@@ -383,6 +411,7 @@ class _Question:
     images: Iterable[Any]
     params: Mapping[str, Any]
     streaming: bool = False
+    cut: CutTurn | None = None
 
 
 class _OneTurn:

@@ -26,7 +26,16 @@ from gathering.core.budget import Purse
 from gathering.core.errors import BudgetExceededError, OutputError, TurnLimitError
 from gathering.core.events import Done, TextDelta
 from gathering.core.interfaces import ILLMProvider, ITool
-from gathering.core.messages import Completion, Message, MessageDict, OutputMode, Reply, ToolSpec, Usage
+from gathering.core.messages import (
+    Completion,
+    Message,
+    MessageDict,
+    OutputMode,
+    Reply,
+    ToolCall,
+    ToolSpec,
+    Usage,
+)
 from gathering.core.permissions import IPolicy
 from gathering.core.recording import CallRecord, TurnRecord
 from gathering.core.session import new_id, timer
@@ -107,7 +116,7 @@ class TurnPlan:
 
     ``messages`` is what is sent before the user's message: the system prompt and the context window.
     ``remember`` receives the turn's messages once, when it is over or cut with something to keep. ``said`` is what an
-    earlier process had of this turn, from the user's message to tool calls that wait for a person.
+    earlier process had of this turn, from the user's message on; ``waiting`` are calls of its last answer to settle first.
     """
 
     provider: ILLMProvider
@@ -124,6 +133,7 @@ class TurnPlan:
     purse: Purse = Purse()  # noqa: RUF009 - a frozen value
     said: Sequence[Message] = ()
     said_call_id: str = ""
+    waiting: Sequence[ToolCall] = ()
     remember: Callable[[Sequence[Message]], None] = lambda messages: None
 
 
@@ -133,10 +143,10 @@ def turn(plan: TurnPlan) -> Flow:
     said: list[Message] = list(plan.said) or [plan.message]
     calls: list[tuple[CallRecord, Completion, float | None]] = []
     try:
-        if plan.said:
-            yield from _acts(plan, plan.said_call_id, said).settle(plan.said[-1].tool_calls)
-        else:
+        if not plan.said:
             plan.record.message(plan.message)
+        elif plan.waiting:
+            yield from _acts(plan, plan.said_call_id, said).settle(plan.waiting)
         completion = yield from _rounds(plan, said, calls)
         output, repaired = yield from _output(plan, said, calls)
     except BaseException as error:

@@ -446,6 +446,10 @@ class IRecorder(ABC):
     def turn_over(self, error: BaseException | None = None) -> None:  # noqa: B027 - most recorders have nothing to do then
         """Told when a turn has put its last row, with what ended it if it failed. By default nothing happens."""
 
+    def living(self) -> set[str]:
+        """The sessions whose processes still run, as far as the recorder can know; by default it knows of none."""
+        return set()
+
     def spent_beside(self, session: str) -> float:
         """US dollars the calls of all other sessions cost, or are booked for where that is not known."""
         live = (row for row in self.rows("calls", {"source": "live"}) if row.get("session") != session)

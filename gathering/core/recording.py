@@ -79,7 +79,7 @@ class TurnRecord:
             self.recorder.flush()  # the answer may take a day, and this process may not live as long
 
     def decided(self, call: ToolCall, call_id: str, decision: Decision) -> None:
-        """Put a person's answer before the tool runs: what was allowed is not asked for again if the process dies now."""
+        """Put a person's answer before the tool runs: if the process dies now, the row tells that it may have run."""
         self.put("tool_calls", {"tool_call_id": call.id, "call_id": call_id, **_decision(decision)})
         if self.recorder is not None:
             self.recorder.flush()

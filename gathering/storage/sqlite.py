@@ -100,6 +100,12 @@ class SQLiteStore(IRecorder):
         with self._lock:
             return self._opened().count(table, where or {})
 
+    def living(self) -> set[str]:
+        """The sessions whose processes still run, this one among them."""
+        self.ready()
+        with self._lock:
+            return living(self._opened().sessions())
+
     def spent_beside(self, session: str) -> float:
         """US dollars the calls of all other sessions cost, or are booked for where that is not known."""
         self.ready()
