@@ -223,7 +223,8 @@ class _Playing(_Once):
 
     def walk(self, live: Live) -> Generator[Batch, None, None]:
         for pause, batch in self._steps():
-            time.sleep(pause)
+            if pause:
+                time.sleep(pause)
             yield batch or self._end(KeyboardInterrupt())
 
     async def walk_async(self, live: Live) -> AsyncGenerator[Batch, None]:
