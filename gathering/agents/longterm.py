@@ -6,7 +6,6 @@ which this one is put; the ranking is ``gathering.agents.recall``'s.
 
 from __future__ import annotations
 
-import time
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +19,7 @@ from gathering.core.errors import ConfigurationError, UnknownNameError
 from gathering.core.interfaces import IAgent, ILLMProvider, IMemory, IRecorder, Since
 from gathering.core.messages import MessageDict
 from gathering.core.registry import create_provider
-from gathering.core.session import new_id
+from gathering.core.session import new_id, now, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +58,7 @@ class LongTermMemory(IMemory):
         max_tokens: int = 512,
         min_similarity: float = 0.25,
         half_life_days: float = HALF_LIFE_DAYS,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = now,
     ) -> None:
         self.conversation = WindowMemory() if conversation is None else conversation
         self.embedder = create_provider(embedder) if isinstance(embedder, str) else embedder
@@ -278,7 +277,7 @@ class LongTermMemory(IMemory):
 
     def _embedder_name(self) -> str:
         if not self._model:
-            self._model = self.embedder.embed(["?"]).model
+            self._model = wrapped(self.embedder).embed(["?"]).model
         return self._model
 
     def _vector_of(self, text: str) -> tuple[float, ...]:
@@ -297,7 +296,7 @@ class LongTermMemory(IMemory):
                 self._put(fact, vector)
 
     def _vectors(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
-        made = self.embedder.embed(texts)
+        made = wrapped(self.embedder).embed(texts)
         self._model = made.model
         return list(made.vectors)
 
