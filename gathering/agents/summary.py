@@ -6,7 +6,6 @@ the call that makes a summary is an agent's turn like any other: in the trace, o
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from gathering.agents.memory_frame import memory_frame
 from gathering.core import display
 from gathering.core.interfaces import IAgent, ILLMProvider, IMemory, IRecorder
 from gathering.core.messages import MessageDict
-from gathering.core.session import new_id
+from gathering.core.session import new_id, now
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +83,7 @@ class SummaryMemory(IMemory):
             return
         self.failure = None
         ids = tuple(i for i, _ in older)
-        self._keep(Summary(new_id(), text, ids, self._writer.model, time.time()))
+        self._keep(Summary(new_id(), text, ids, self._writer.model, now()))
 
     def recall(self, message: str) -> list[tuple[str, str]]:
         """The newest summary as a part of the system prompt."""
