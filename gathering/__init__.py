@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gathering.core.results import ToolPermission, ToolResult
     from gathering.core.session import no_live_calls
     from gathering.storage import Trace, cache
-    from gathering.testing import tape
+    from gathering.testing import check, tape
     from gathering.tools import tool
 
     trace: Trace
@@ -56,6 +56,7 @@ __all__ = [
     "__version__",
     "budget",
     "cache",
+    "check",
     "compare",
     "config",
     "no_live_calls",
@@ -91,6 +92,7 @@ _WHERE = {
     "Usage": "gathering.core.messages:Usage",
     "WindowMemory": "gathering.agents:WindowMemory",
     "budget": "gathering.core.budget:budget",
+    "check": "gathering.testing:check",
     "no_live_calls": "gathering.core.session:no_live_calls",
     "provider": "gathering.core.registry:create_provider",
     "tape": "gathering.testing:tape",

@@ -48,6 +48,7 @@ ONLY_IN = {
     "onnxruntime": {"llm"},
     "tokenizers": {"llm"},
     "genai_prices": {"llm"},
+    "py3langid": {"testing"},
     "pytest": {"testing"},
 }
 NOWHERE = {
@@ -75,6 +76,7 @@ LAZY = {
     "opentelemetry",
     "mcp",
     "psycopg",
+    "py3langid",
     "pydantic_monty",
     "sqlglot",
 }

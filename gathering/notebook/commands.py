@@ -241,6 +241,13 @@ def _memory(context: Context) -> pd.DataFrame:
     return remembered(memory, context.request.options)
 
 
+def _check(context: Context) -> Any:
+    from gathering.notebook.checking import check_reply
+
+    reply = context.space.value(str(context.name))
+    return check_reply(reply, context.request.options, context.space.value)
+
+
 def _tools(context: Context) -> pd.DataFrame:
     from gathering.notebook.tools import tools_frame
 
@@ -330,6 +337,7 @@ COMMANDS: Mapping[str, Callable[[Context], Any]] = {
     "compare": _compare,
     "converse": _converse,
     "memory": _memory,
+    "check": _check,
     "tools": _tools,
     "calls": _table(lambda trace: trace.calls()),
     "messages": _table(lambda trace: trace.messages()),

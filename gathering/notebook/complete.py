@@ -121,6 +121,8 @@ def _positional(sub: Subcommand, index: int, space: Space) -> Iterable[str]:
     kind = kinds[index] if index < len(kinds) else kinds[-1] if sub.tail == "many" else ""
     if sub.name == "config":
         return config.names() if index == 0 else []
+    if sub.name == "check":
+        return _variables(space)
     if kind == "MODEL":
         return [*_models(), *(_agents(space, "@") if sub.tail == "many" else [])]
     return {

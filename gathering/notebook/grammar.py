@@ -113,6 +113,26 @@ _ASK = (
     Option("--show", "show the prompt as it is sent, after {{ }} is filled in"),
 )
 
+#: Each is a method of ``gathering.check``; ``--by`` belongs to ``--judged``, ``--threshold`` to ``--similar``.
+_CHECKS = (
+    Option("--contains", "this stands in the answer", str, "TEXT"),
+    Option("--lacks", "this does not", str, "TEXT"),
+    Option("--matches", "a regular expression fits", str, "PATTERN"),
+    Option("--equals", "the answer is this", str, "TEXT"),
+    Option("--json-schema", "the answer fits the schema in this variable", _variable, "NAME"),
+    Option("--tool-called", "the model called this tool", str, "TOOL"),
+    Option("--no-tool", "it called none"),
+    Option("--max-tokens", "it wrote no more", _count, "COUNT"),
+    Option("--max-cost", "it cost no more US dollars", _number, "DOLLARS"),
+    Option("--max-latency", "it took no more seconds", _number, "SECONDS"),
+    Option("--language", "it is in this language, as 'de'", str, "CODE"),
+    Option("--similar", "it means about the same", str, "TEXT"),
+    Option("--threshold", "how similar, from 0 to 1 (0.7)", _number, "NUMBER"),
+    Option("--judged", "a model says yes to this question about it", str, "QUESTION"),
+    Option("--by", "the model that judges", str, "MODEL"),
+    Option("--refused", "the model declined to answer"),
+)
+
 SUBCOMMANDS: Mapping[str, Subcommand] = {
     s.name: s
     for s in (
@@ -191,6 +211,13 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
                 Option("--forget", "forget what has this id, or says exactly this", str, "WHAT"),
             ),
             example='memory ada --remember "Bob is allergic to peanuts."',
+        ),
+        Subcommand(
+            "check",
+            "what must hold of a reply; fails the cell where it does not",
+            ("NAME",),
+            options=_CHECKS,
+            example="check reply --contains 375 --tool-called calculator --max-cost 0.01",
         ),
         Subcommand("tools", "the tools there are, or those of an agent, as a DataFrame", may=("NAME",)),
         Subcommand("calls", "the requests made to models, as a DataFrame", may=("NAME",)),

@@ -79,6 +79,20 @@ COLUMNS: Mapping[str, Mapping[str, Kind]] = {
         "pinned": "flag",
         "embedder": "text",
     },
+    "checks": {
+        "check_id": "text",
+        "turn_id": "text",
+        "agent": "text",
+        "kind": "text",
+        "check": "text",
+        "expected": "text",
+        "actual": "text",
+        "passed": "flag",
+        "action": "text",
+        "decided_by": "text",
+        "cell": "integer",
+        "created_at": "time",
+    },
 }
 
 #: What identifies a row: rows put with the same values are one row.
@@ -87,6 +101,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "messages": ("message_id",),
     "tool_calls": ("call_id", "tool_call_id"),  # services number tool calls anew in each answer
     "memories": ("memory_id",),
+    "checks": ("check_id",),
 }
 
 #: Oldest first. Ids made by the project sort by time; recorded times of a replayed call do not.
@@ -95,10 +110,13 @@ ORDER: Mapping[str, tuple[str, ...]] = {
     "messages": ("message_id",),
     "tool_calls": ("call_id", "started_at"),
     "memories": ("created_at", "memory_id"),
+    "checks": ("check_id",),
 }
 
 #: Columns in which a key could stand by mistake: a person's words, a model's, a tool's.
-MASKED = frozenset({"params", "error", "content", "parts", "arguments", "output"})
+MASKED = frozenset(
+    {"params", "error", "content", "parts", "arguments", "output", "check", "expected", "actual"}
+)
 
 _BESIDE: Mapping[str, Mapping[str, Kind]] = {
     "calls": {"session": "text", "conversation": "text"},
@@ -113,6 +131,7 @@ _BESIDE: Mapping[str, Mapping[str, Kind]] = {
         "revision": "integer",
         "forgotten": "flag",
     },
+    "checks": {"session": "text", "conversation": "text"},
 }
 
 #: All columns of each table of the database.

@@ -96,6 +96,10 @@ class Trace:
         """Everything kept in a memory."""
         return self._frame("memories")
 
+    def checks(self) -> pd.DataFrame:
+        """Every expectation about an answer: what was expected, what came, whether it held."""
+        return self._frame("checks")
+
     def everything(self) -> Trace:
         """The same without the limit to one session."""
         return Trace(self.store, {c: v for c, v in self.where.items() if c != "session"})
@@ -104,7 +108,8 @@ class Trace:
         return frame(table, self.store.rows(table, self.where))
 
     def _counts(self) -> dict[str, int]:
-        return {table: _count(self.store, table, self.where) for table in COLUMNS}
+        counts = {table: _count(self.store, table, self.where) for table in COLUMNS}
+        return {table: count for table, count in counts.items() if count or table != "checks"}
 
     def __repr__(self) -> str:
         """How much there is and where it is kept, on one line."""

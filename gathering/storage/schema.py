@@ -116,10 +116,27 @@ def _long_term_memories(connection: Connection) -> None:
         )
 
 
+def _checks(connection: Connection) -> None:
+    columns: dict[str, Kind] = dict.fromkeys(
+        ("check_id", "turn_id", "agent", "kind", "check", "expected", "actual"), "text"
+    )
+    columns |= {
+        "passed": "flag",
+        "action": "text",
+        "decided_by": "text",
+        "cell": "integer",
+        "created_at": "time",
+    }
+    columns |= {"session": "text", "conversation": "text"}
+    made = _tables({"checks": columns})
+    made.tables["checks"].create(connection)
+
+
 MIGRATIONS: list[Migration] = [
     Migration(1, _first_tables),
     Migration(2, _booked_dollars),
     Migration(3, _long_term_memories),
+    Migration(4, _checks),
 ]
 
 

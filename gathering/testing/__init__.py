@@ -5,7 +5,8 @@ Owns what stands in for a model. Expectations about answers and the notebook's o
 
 from __future__ import annotations
 
+from gathering.testing.checks import Check, check
 from gathering.testing.scripted import ScriptedProvider, ScriptedRequest
 from gathering.testing.tape import Tape, current_tape, tape
 
-__all__ = ["ScriptedProvider", "ScriptedRequest", "Tape", "current_tape", "tape"]
+__all__ = ["Check", "ScriptedProvider", "ScriptedRequest", "Tape", "check", "current_tape", "tape"]
