@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from gathering.agents.competency import Competency
 from gathering.agents.memory import WindowMemory
 from gathering.agents.output import Output
-from gathering.agents.parts import checked_message, checked_store, policy_of, provider_of, tools_of
+from gathering.agents.parts import checked_message, checked_store, memory_of, policy_of, provider_of, tools_of
 from gathering.agents.personality import PersonalityBlock
 from gathering.agents.prompt import Explanation, system_parts, system_text
 from gathering.agents.turns import Turns, difference
@@ -74,7 +74,7 @@ class Agent(IAgent):
         name: str,
         *,
         llm_provider: ILLMProvider | str | None = None,
-        memory: IMemory | None = None,
+        memory: IMemory | str | Mapping[str, Any] | Sequence[Any] | None = None,
         tools: Iterable[ITool | str | Mapping[str, Any]] | Mapping[str, ITool] = (),
         personality_blocks: Iterable[IPersonalityBlock | str] = (),
         competencies: Iterable[ICompetency | str] = (),
@@ -106,7 +106,7 @@ class Agent(IAgent):
         #: Ceilings on what it may spend beside those that count for all, such as a comparison's.
         self.purse = Purse()
         self._store = checked_store(store)
-        self.memory = WindowMemory() if memory is None else memory
+        self.memory = memory_of(memory, name)
         self.memory.join(self)
         self._turn = threading.Lock()
         self.turns = Turns()

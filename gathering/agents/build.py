@@ -15,7 +15,7 @@ from gathering.core.errors import ConfigurationError
 from gathering.core.interfaces import ILLMProvider, IMemory
 from gathering.core.registry import create_provider
 
-__all__ = ["parts_of"]
+__all__ = ["described_memory", "parts_of"]
 
 
 def parts_of(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,6 +42,13 @@ def parts_of(config: Mapping[str, Any]) -> dict[str, Any]:
         "permissions": spec.permissions,
         "store": spec.store,
     }
+
+
+def described_memory(agent: str, description: Any) -> IMemory:
+    """The memory of ``"long_term"``, of a mapping with ``type`` and options, or of a list of these. Raises ``ConfigurationError``."""
+    memory = _memory(agent, read_spec({"name": agent, "memory": description}).memory)
+    assert memory is not None
+    return memory
 
 
 def _memory(agent: str, given: MemorySpec | list[MemorySpec] | IMemory | None) -> IMemory | None:

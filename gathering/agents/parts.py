@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gathering.agents.memory import WindowMemory
 from gathering.core import config
 from gathering.core.errors import ConfigurationError
-from gathering.core.interfaces import IAgent, ILLMProvider, IRecorder, ITool
+from gathering.core.interfaces import IAgent, ILLMProvider, IMemory, IRecorder, ITool
 from gathering.core.permissions import IPolicy
 from gathering.core.registry import create_provider, create_tool
 
-__all__ = ["checked_message", "checked_store", "policy_of", "provider_of", "tools_of"]
+__all__ = ["checked_message", "checked_store", "memory_of", "policy_of", "provider_of", "tools_of"]
 
 
 def provider_of(spec: ILLMProvider | str | None) -> ILLMProvider:
@@ -44,6 +45,20 @@ def checked_store(store: IRecorder | None) -> IRecorder | None:
             f"store={store!r:.60} is no store: give SQLiteStore({str(store)!r:.60}), or set GATHERING_STORE"
         )
     return store
+
+
+def memory_of(memory: Any, agent: str) -> IMemory:
+    """The memory itself, a window where there is none, or what a description such as ``"long_term"`` says.
+
+    Raises ``ConfigurationError``.
+    """
+    if memory is None:
+        return WindowMemory()
+    if isinstance(memory, IMemory):
+        return memory
+    from gathering.agents.build import described_memory
+
+    return described_memory(agent, memory)
 
 
 def tools_of(tools: Iterable[Any]) -> dict[str, ITool]:

@@ -116,6 +116,8 @@ def _one_line(config: Mapping[str, Any], err: ValidationError) -> str:
 def _wanted(problem: Any) -> str:
     if problem["type"] in ("string_too_short", "string_pattern_mismatch"):
         return "give a text that is not empty"
+    if problem["type"] == "model_type" and problem["loc"][0] == "memory":
+        return "write window, summary or long_term, a mapping with type: and options, or a list of these"
     message = str(problem["msg"])
     return message.replace("Input should be", "it should be")
 
