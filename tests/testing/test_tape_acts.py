@@ -6,6 +6,7 @@ import _thread
 import asyncio
 import itertools
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 import gathering
 from gathering.compare.run import last as last_comparison
+from gathering.core import session
 from gathering.core.errors import MissingRecordingError, TapeError
 from gathering.core.permissions import Decision, set_asker
 from gathering.storage import SQLiteStore, default_store
@@ -266,3 +268,42 @@ def test_a_comparison_that_was_stopped_is_stopped_again() -> None:
     with tape(TAPE, "replay"):
         assert stopped(ScriptedProvider([])) == recorded
     assert sorted(status for _, status, _ in recorded) == ["interrupted", "ok", "ok"]
+
+
+def test_an_awaited_decision_and_stop_at_the_question_come_again(dice: Any) -> None:
+    """A panel's asker is awaited; a person may press Stop in place of an answer."""
+
+    async def later(request: Any) -> Decision:
+        return Decision("deny", "person", "not now")
+
+    def stop(request: Any) -> Decision:
+        raise KeyboardInterrupt
+
+    def lesson(answers: list[Any]) -> list[Any]:
+        ada = agent(answers, [dice], permissions=["ask *"])
+        before = set_asker(later if answers else None)
+        asyncio.run(ada.ask_async("Throw."))
+        set_asker(stop if answers else None)
+        with pytest.raises(KeyboardInterrupt):
+            ada.ask("Again.")
+        set_asker(before)
+        return list(ada.trace.tool_calls()["decision"])
+
+    with tape(TAPE, "record"):
+        recorded = lesson(script(*script()[:1]))
+    with tape(TAPE, "replay"):
+        assert lesson([]) == recorded
+    assert recorded[0] == "deny"
+
+
+def test_a_rehearsal_replays_stop_and_asks_for_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recording what has drifted leaves a cell that shows Stop as it is, and minds no entry that is unused."""
+    monkeypatch.setattr(session, "under_test", lambda: False)
+    with tape(TAPE, "record"), pytest.raises(KeyboardInterrupt):
+        agent([KeyboardInterrupt()], []).ask("Stop here.")
+    monkeypatch.setattr(sys.modules["gathering.testing.tape"], "_rehearsing", True)
+    with tape(TAPE), pytest.raises(KeyboardInterrupt):
+        agent([], []).ask("Stop here.")
+    assert len(lines()) == 1
+    with tape(TAPE, "replay") as made:
+        assert made.unused() == ["Stop here."]
