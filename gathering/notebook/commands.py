@@ -286,7 +286,7 @@ def _explain(context: Context) -> Any:
 
 
 def _tape(context: Context) -> Any:
-    from gathering.notebook.tapes import ACTIONS, tape_action
+    from gathering.notebook.tapes import ACTIONS, TAPE_OPTIONS, tape_action
     from gathering.testing import current_tape
 
     if context.name in ACTIONS:
@@ -294,7 +294,8 @@ def _tape(context: Context) -> Any:
     if len(context.request.names) > 1:
         raise ConfigurationError(f"tape has no use for {context.request.names[1]!r}: %gathering help tape")
     if context.name is not None and context.name != "off":
-        return gathering.tape(context.name, context.request.options.get("mode"))
+        given = context.request.options
+        return gathering.tape(context.name, **{name: given[name] for name in TAPE_OPTIONS if name in given})
     there = current_tape()
     if context.name == "off" and there is not None:
         there.close()

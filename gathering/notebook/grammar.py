@@ -95,6 +95,7 @@ def _one_of(*words: str) -> Callable[[str], str]:
 STRATEGIES = ("round_robin", "everyone", "mention", "moderator", "bidding")
 RULES = ("majority", "borda", "approval", "unanimity", "judge")
 TAPE_MODES = ("auto", "record", "replay", "live")
+TAPE_TOOLS, TAPE_UNUSED = ("tape", "live"), ("error", "ignore")
 SCOPES = ("session", "project")
 ON_UNKNOWN = ("refuse", "allow", "ask")
 
@@ -244,6 +245,21 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
                     _one_of(*TAPE_MODES),
                     "MODE",
                     choices=TAPE_MODES,
+                ),
+                Option("--speed", "0 replays at once, 1 in the recorded rhythm", _number, "NUMBER"),
+                Option(
+                    "--tools",
+                    "live: tools run and persons are asked in a replay too",
+                    _one_of(*TAPE_TOOLS),
+                    "WHERE",
+                    choices=TAPE_TOOLS,
+                ),
+                Option(
+                    "--unused",
+                    "whether entries that nobody plays are an error at 'off'",
+                    _one_of(*TAPE_UNUSED),
+                    "WHAT",
+                    choices=TAPE_UNUSED,
                 ),
             ),
             example="tape tapes/quickstart.jsonl",

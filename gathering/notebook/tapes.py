@@ -15,7 +15,10 @@ from gathering.notebook.screen import Note
 from gathering.testing import current_tape, tape_cli
 from gathering.testing.tape_editing import Row, rows
 
-__all__ = ["ACTIONS", "tape_action"]
+__all__ = ["ACTIONS", "TAPE_OPTIONS", "tape_action"]
+
+#: The options of ``%gathering tape FILE`` that ``gathering.tape`` takes under the same name.
+TAPE_OPTIONS = ("mode", "speed", "tools", "unused")
 
 #: The words of the command line that make sense in a cell: a notebook cannot run itself again.
 ACTIONS = tuple(name for name in tape_cli.ACTIONS if name != "rerecord")

@@ -46,6 +46,15 @@ def test_prune_keeps_what_the_session_used(run: Run, recorded: str) -> None:
     run("%gathering tape off")
 
 
+def test_the_options_are_those_of_python(run: Run, recorded: str) -> None:
+    """Mode, speed, tools and what is unused can be said in the magic."""
+    run(f"%gathering tape {recorded} --mode replay --speed 0.5 --tools live --unused ignore -o put")
+    there = run("put").result
+    assert there is current_tape()
+    assert (there.mode, there.speed, there.tools, there.when_unused) == ("replay", 0.5, "live", "ignore")
+    run("%gathering tape off")
+
+
 def test_what_is_wrong_is_an_error(run: Run, recorded: str, shell: Any) -> None:
     """A damaged tape, a word too many, no tape at all, and entries that nobody played when it is taken out."""
 
