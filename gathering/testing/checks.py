@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -16,7 +15,7 @@ from gathering.core import display
 from gathering.core.errors import CheckFailedError, ConfigurationError
 from gathering.core.interfaces import ILLMProvider, IRecorder
 from gathering.core.messages import Reply
-from gathering.core.session import current_cell, new_id, session_id
+from gathering.core.session import current_cell, new_id, now, session_id, wrapped
 
 __all__ = ["Check", "check"]
 
@@ -113,7 +112,7 @@ class Check:
         from gathering.core.registry import create_provider
 
         by = create_provider(embedder) if isinstance(embedder, str) else embedder
-        one, other = by.embed([self.reply.text, text]).vectors
+        one, other = wrapped(by).embed([self.reply.text, text]).vectors
         lengths = sum(a * a for a in one) ** 0.5 * sum(b * b for b in other) ** 0.5
         near = sum(a * b for a, b in zip(one, other, strict=True)) / lengths if lengths else 0.0
         name = f"similar to {text!r:.60} ({threshold:g})"
@@ -227,7 +226,7 @@ class Check:
             "action": None if held else "fail",
             "decided_by": decided_by,
             "cell": current_cell(),
-            "created_at": time.time(),
+            "created_at": now(),
         }
         self._store.put("checks", {**row, "session": session_id()})
 

@@ -40,3 +40,14 @@ def test_what_is_recalled_needs_no_embedder() -> None:
         recorded = lesson(["On Monday."], live=True)
     with tape("lesson.jsonl", "replay"):
         assert lesson([], live=False) == recorded == "On Monday."
+
+
+def test_a_check_by_meaning_needs_no_embedder() -> None:
+    """How alike two texts are is on the tape too."""
+    for mode, answers in (("record", ["Some tea, please."]), ("replay", [])):
+        with tape("lesson.jsonl", mode):  # type: ignore[arg-type]
+            ada = gathering.Agent(
+                "ada", llm_provider=ScriptedProvider(answers), store=SQLiteStore(":memory:")
+            )
+            reply = ada.ask("What would you like?")
+            gathering.check(reply, store=None).similar("tea", embedder=Embedder(mode == "record"))
