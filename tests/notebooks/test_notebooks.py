@@ -73,6 +73,15 @@ def test_the_live_run_has_the_shape_of_the_story(live: Any, tag: str) -> None:
     assert not [wanted for wanted in SHAPES[tag] if wanted not in shown]
 
 
+@pytest.mark.kernel
+@pytest.mark.local_model
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p != QUICKSTART], ids=lambda path: path.stem)
+def test_the_other_notebooks_run_live(path: Path, tmp_path: Path) -> None:
+    """Against the real model every cell runs: the first one that fails would end the run."""
+    ran = run("live", path, tmp_path / path.name)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_committed_notebook_is_clean(path: Path) -> None:
     """It has outputs, no widget state, no time stamps, no machine's path, and runs with the kernel ``python3``."""
