@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gathering.agents.memory import WindowMemory
 from gathering.agents.memory_frame import fact_row, memory_frame
-from gathering.agents.recall import HALF_LIFE_DAYS, Fact, Found, Shelf
+from gathering.agents.recall import HALF_LIFE_DAYS, Fact, Found, Shelf, least_similarity
 from gathering.core import display
 from gathering.core.errors import ConfigurationError, UnknownNameError
 from gathering.core.interfaces import IAgent, ILLMProvider, IMemory, IRecorder, Since
@@ -35,8 +35,8 @@ class LongTermMemory(IMemory):
 
     The facts are the agent's by its name, or those of everybody who says the same ``shared`` name. ``embedder`` is a
     provider (or ``"provider:model"``) whose ``embed`` makes the vectors; its name stands with each, and vectors of
-    two embedders never mix. Before a turn the ``limit`` best facts of at least ``min_similarity`` and all pinned ones
-    go into the system prompt, as notes, at most ``max_tokens`` of them. Raises ``ConfigurationError``.
+    two embedders never mix. Before a turn the ``limit`` best facts of at least ``min_similarity`` (if None, what suits
+    the embedder) and all pinned ones go into the system prompt, as notes, at most ``max_tokens`` of them. Raises ``ConfigurationError``.
 
     >>> from gathering.agents import Agent
     >>> from gathering.storage import SQLiteStore
@@ -56,18 +56,14 @@ class LongTermMemory(IMemory):
         embedder: ILLMProvider | str = "local",
         limit: int = 5,
         max_tokens: int = 512,
-        min_similarity: float = 0.25,
+        min_similarity: float | None = None,
         half_life_days: float = HALF_LIFE_DAYS,
         clock: Callable[[], float] = now,
     ) -> None:
         self.conversation = WindowMemory() if conversation is None else conversation
         self.embedder = create_provider(embedder) if isinstance(embedder, str) else embedder
-        self.shared, self.limit, self.max_tokens, self.min_similarity = (
-            shared,
-            limit,
-            max_tokens,
-            min_similarity,
-        )
+        self.shared, self.limit = shared, limit
+        self.max_tokens, self.min_similarity = max_tokens, min_similarity
         _above_zero(limit=limit, max_tokens=max_tokens, half_life_days=half_life_days)
         self.clock, self.agent = clock, ""
         self._half_life_days = half_life_days
@@ -81,15 +77,21 @@ class LongTermMemory(IMemory):
     # -- the facts -----------------------------------------------------------------------------------------------
 
     def remember(self, text: str, importance: float = 0.5, *, pin: bool = False, kind: str = "fact") -> str:
-        """Keep a text; its id. One that is there already keeps its id and gets the new importance."""
+        """Keep a text; its id. One that is there already keeps its id and gets the new importance.
+
+        It is in the store when the call returns. Raises ``ConfigurationError``, ``StoreError``.
+        """
         text = _checked(text)
         importance = _checked_importance(importance)
         self._refresh()
-        known = next((f for f in self._shelf.facts.values() if f.content == text), None)
+        known = next((f for f in self._shelf.everything() if f.content == text), None)
         if known is not None:
-            return self._put(replace(known, importance=importance, pinned=pin or known.pinned)).memory_id
-        fact = Fact(new_id(), text, kind, importance, pin, self.clock(), agent=self.agent)
-        return self._put(fact, self._vectors([text])[0]).memory_id
+            kept = self._put(replace(known, importance=importance, pinned=pin or known.pinned))
+        else:
+            fact = Fact(new_id(), text, kind, importance, pin, self.clock(), agent=self.agent)
+            kept = self._put(fact, self._vectors([text])[0])
+        self._recorder().flush()
+        return kept.memory_id
 
     def search(self, query: str, limit: int = 5) -> list[Found]:
         """The facts that fit a text, the best first, with similarity and score."""
@@ -102,7 +104,7 @@ class LongTermMemory(IMemory):
         Text and vector are taken out of the store; rows of the conversation stay in the trace.
         """
         self._refresh()
-        ids = [f.memory_id for f in self._shelf.facts.values() if what in (f.memory_id, f.content)]
+        ids = [f.memory_id for f in self._shelf.everything() if what in (f.memory_id, f.content)]
         for memory_id in ids:
             self._shelf.drop(memory_id)
             emptied = {"content": "", "vector": b"", "embedder": None, "forgotten": True}
@@ -118,7 +120,7 @@ class LongTermMemory(IMemory):
     def facts(self) -> list[Fact]:
         """Everything that is remembered for long, oldest first."""
         self._refresh()
-        return sorted(self._shelf.facts.values(), key=lambda fact: (fact.created_at, fact.memory_id))
+        return sorted(self._shelf.everything(), key=_age)
 
     def update(self, frame: pd.DataFrame) -> int:
         """Take over what was edited in the frame of ``df()``: content, importance and pinned; how many rows changed.
@@ -179,8 +181,12 @@ class LongTermMemory(IMemory):
             return []
         fitting = self._shelf.best(self._vector_of(message), self.limit) if message.strip() else []
         scores = {found.fact.memory_id: found for found in fitting}
-        pinned = [scores.get(f.memory_id, Found(f, 0.0, 0.0)) for f in self.facts() if f.pinned]
-        near = [f for f in fitting if not f.fact.pinned and f.similarity >= self.min_similarity]
+        pinned = [
+            scores.get(f.memory_id, Found(f, 0.0, 0.0))
+            for f in sorted((f for f in self._shelf.everything() if f.pinned), key=_age)
+        ]
+        least = least_similarity(self._model) if self.min_similarity is None else self.min_similarity
+        near = [f for f in fitting if not f.fact.pinned and f.similarity >= least]
         chosen, room = [], self.max_tokens
         for found in (*pinned, *near):
             room -= len(found.content.encode("utf-8", "replace")) // 4 + 2
@@ -212,18 +218,22 @@ class LongTermMemory(IMemory):
         conversation = self.conversation.fork(messages)
         if conversation is None:
             return None
-        twin = LongTermMemory(
-            conversation,
-            shared=self.shared,
-            embedder=self.embedder,
-            limit=self.limit,
-            max_tokens=self.max_tokens,
-            min_similarity=self.min_similarity,
-            half_life_days=self._half_life_days,
-            clock=self.clock,
-        )
+        options = {**self.options(), "embedder": self.embedder, "clock": self.clock}
+        twin = LongTermMemory(conversation, **options)
         twin.agent, twin._store = self.agent, self._store
         return twin
+
+    def options(self) -> dict[str, Any]:
+        """What it was made with, as plain data."""
+        by = self.embedder
+        return {
+            **({"shared": self.shared} if self.shared else {}),
+            "embedder": by.name if by.name == "local" else f"{by.name}:{by.model}".rstrip(":"),
+            "limit": self.limit,
+            "max_tokens": self.max_tokens,
+            "min_similarity": self.min_similarity,
+            "half_life_days": self._half_life_days,
+        }
 
     def df(self) -> pd.DataFrame:
         """The conversation and the facts: the columns of ``WindowMemory.df`` for both.
@@ -289,7 +299,7 @@ class LongTermMemory(IMemory):
 
     def _fill_in(self) -> None:
         name = self._embedder_name()
-        lacking = [f for f in self._shelf.facts.values() if f.embedder != name]
+        lacking = [f for f in self._shelf.everything() if f.embedder != name]
         for start in range(0, len(lacking), _BATCH):
             part = lacking[start : start + _BATCH]
             for fact, vector in zip(part, self._vectors([f.content for f in part]), strict=True):
@@ -359,6 +369,10 @@ class LongTermMemory(IMemory):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         rows: Iterable[tuple[str, str]] = [(fact.kind, fact.content) for fact in self.facts()]
         return display.card(repr(self), rows)
+
+
+def _age(fact: Fact) -> tuple[float, str]:
+    return fact.created_at, fact.memory_id
 
 
 def _checked(text: Any) -> str:

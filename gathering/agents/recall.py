@@ -6,6 +6,7 @@ prompt is ``gathering.agents.longterm``'s.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["HALF_LIFE_DAYS", "Fact", "Found", "Shelf"]
+__all__ = ["HALF_LIFE_DAYS", "Fact", "Found", "Shelf", "least_similarity"]
 
 #: Days after which being new counts half.
 HALF_LIFE_DAYS = 30.0
 _DAY = 86_400.0
+#: What a fact must share with a message to be recalled. Twelve questions that shared almost no word with twelve facts all
+#: found theirs so with sentence vectors, beside one wrong fact for every second question. Letters share less.
+_LEAST, _LEAST_BY_EMBEDDER = 0.2, {"local:hashed-ngram": 0.1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +53,21 @@ class Found:
         return self.fact.content
 
 
+def least_similarity(embedder: str) -> float:
+    """The similarity from which on a fact is recalled, where nothing else is said."""
+    return _LEAST_BY_EMBEDDER.get(embedder, _LEAST)
+
+
 class Shelf:
-    """Facts with their vectors. Everything is ranked in one go: a hundred thousand of them take some milliseconds."""
+    """Facts with their vectors. Everything is ranked in one go: a hundred thousand of them take some milliseconds.
+
+    Safe from any thread: an awaited turn looks beside the loop, while a cell may search or remember.
+    """
 
     def __init__(self, clock: Callable[[], float], half_life_days: float = HALF_LIFE_DAYS) -> None:
         self.clock, self.half_life = clock, half_life_days * _DAY
         self.facts: dict[str, Fact] = {}
+        self._lock = threading.RLock()
         self._rows: dict[str, int] = {}
         self._ids: list[str] = []
         self._matrix: NDArray[np.float32] | None = None
@@ -63,25 +76,33 @@ class Shelf:
 
     def put(self, fact: Fact, vector: Any = None) -> None:
         """Keep a fact; without a vector it is found by nothing but its id, or keeps the one it has."""
-        self.facts[fact.memory_id] = fact
-        if vector is not None:
-            self._place(fact.memory_id, vector)
-        self._weigh(fact)
+        with self._lock:
+            self.facts[fact.memory_id] = fact
+            if vector is not None:
+                self._place(fact.memory_id, vector)
+            self._weigh(fact)
+
+    def everything(self) -> list[Fact]:
+        """All facts as they are now, in no order."""
+        with self._lock:
+            return list(self.facts.values())
 
     def drop(self, memory_id: str) -> None:
         """Forget a fact and its vector."""
-        self.facts.pop(memory_id, None)
-        row = self._rows.pop(memory_id, None)
-        if row is not None and self._matrix is not None and self._weights is not None:
-            self._matrix[row] = 0
-            self._weights[row] = -1
-            self._ids[row] = ""
+        with self._lock:
+            self.facts.pop(memory_id, None)
+            row = self._rows.pop(memory_id, None)
+            if row is not None and self._matrix is not None and self._weights is not None:
+                self._matrix[row] = 0
+                self._weights[row] = -1
+                self._ids[row] = ""
 
     def clear_vectors(self) -> None:
         """Leave the facts without vectors, as before another embedder."""
-        self._rows, self._ids = {}, []
-        self._matrix = self._weights = self._created = None
-        self.facts = {i: replace(f, embedder="") for i, f in self.facts.items()}
+        with self._lock:
+            self._rows, self._ids = {}, []
+            self._matrix = self._weights = self._created = None
+            self.facts = {i: replace(f, embedder="") for i, f in self.facts.items()}
 
     def best(self, vector: Sequence[float], limit: int) -> list[Found]:
         """The facts that fit best, the best first, older ones first where two are equal.
@@ -91,21 +112,28 @@ class Shelf:
         """
         import numpy as np
 
-        count = len(self._ids)
-        if not count or limit < 1 or self._matrix is None or self._weights is None or self._created is None:
-            return []
-        near = self._matrix[:count] @ np.asarray(vector, dtype=np.float32)
-        age = np.maximum(0.0, self.clock() - self._created[:count]) / self.half_life
-        scores = np.maximum(near, 0) * (0.5 + self._weights[:count]) * (0.5 + 0.5 * np.exp2(-age))
-        scores[self._weights[:count] < 0] = -1
-        most = min(limit, count)
-        chosen = np.argpartition(-scores, most - 1)[:most]
-        ordered = sorted(chosen.tolist(), key=lambda row: (-float(scores[row]), self._ids[row]))
-        return [
-            Found(self.facts[self._ids[row]], float(near[row]), float(scores[row]))
-            for row in ordered
-            if scores[row] > 0
-        ]
+        with self._lock:
+            count = len(self._ids)
+            if (
+                not count
+                or limit < 1
+                or self._matrix is None
+                or self._weights is None
+                or self._created is None
+            ):
+                return []
+            near = self._matrix[:count] @ np.asarray(vector, dtype=np.float32)
+            age = np.maximum(0.0, self.clock() - self._created[:count]) / self.half_life
+            scores = np.maximum(near, 0) * (0.5 + self._weights[:count]) * (0.5 + 0.5 * np.exp2(-age))
+            scores[self._weights[:count] < 0] = -1
+            most = min(limit, count)
+            chosen = np.argpartition(-scores, most - 1)[:most]
+            ordered = sorted(chosen.tolist(), key=lambda row: (-float(scores[row]), self._ids[row]))
+            return [
+                Found(self.facts[self._ids[row]], float(near[row]), float(scores[row]))
+                for row in ordered
+                if scores[row] > 0
+            ]
 
     def _place(self, memory_id: str, vector: Any) -> None:
         import numpy as np

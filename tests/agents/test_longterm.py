@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gathering import Agent
+from gathering import Agent, provider
 from gathering.agents import LongTermMemory, WindowMemory
 from gathering.core.errors import ConfigurationError, UnknownNameError
 from gathering.core.interfaces import ILLMProvider
@@ -284,3 +286,53 @@ def test_the_next_kernel_remembers(tmp_path: Path) -> None:
         memory = LongTermMemory()
         Agent("ada", llm_provider=ScriptedProvider([]), memory=memory, store=store)
         assert memory.search("What must Bob not eat? peanuts?")[0].content == "Bob is allergic to peanuts."
+
+
+@pytest.mark.parametrize("model", ["minilm-l6-v2-int8", NGRAMS])
+def test_what_is_recalled_by_default_suits_the_embedder(store: SQLiteStore, model: str) -> None:
+    """Letters share less than sentences: a question is answered from memory also without the extra."""
+
+    class Fixed(Letters):
+        def embed(self, texts: Sequence[str], model_: str | None = None) -> Embeddings:
+            return provider("local").embed(texts, model=model)
+
+    ada, memory = made(store, embedder=Fixed())
+    memory.remember("The project budget is 40,000 euros.")
+    memory.remember("Karim wrote his thesis about glaciers.")
+    ada.ask("What did Karim research for his thesis?")
+    assert "glaciers" in prompts(ada)[0]
+    assert "budget" not in prompts(ada)[0]
+
+
+def test_searching_beside_remembering(store: SQLiteStore) -> None:
+    """Threads that share a memory find whole facts and lose none."""
+    _, memory = made(store)
+    memory.remember("tea")
+
+    def work(number: int) -> int:
+        memory.remember("a" * (number + 1))
+        return len(memory.search("tea a", limit=50))
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(work, range(24)))
+    assert all(1 <= count <= 25 for count in found)
+    assert len(memory) == 25
+    assert len(memory.search("tea a", limit=50)) == 25
+
+
+def test_a_killed_kernel_has_kept_what_was_remembered(tmp_path: Path) -> None:
+    """A fact is in the file when ``remember`` returns, whatever becomes of the process."""
+    path = tmp_path / "trace.sqlite"
+    program = (
+        "import os, signal\nfrom gathering import Agent\nfrom gathering.storage import SQLiteStore\n"
+        "from gathering.testing import ScriptedProvider\n"
+        f"ada = Agent('ada', llm_provider=ScriptedProvider([]), memory='long_term', store=SQLiteStore({str(path)!r}))\n"
+        "ada.memory.remember('Bob is allergic to peanuts.')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], check=False, timeout=100)
+    assert ended.returncode == -signal.SIGKILL
+    with SQLiteStore(path) as store:
+        ada = Agent("ada", llm_provider=ScriptedProvider([]), memory="long_term", store=store)
+        assert isinstance(ada.memory, LongTermMemory)
+        assert [fact.content for fact in ada.memory.facts()] == ["Bob is allergic to peanuts."]
