@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gathering.agents.memory import WindowMemory
-from gathering.agents.memory_frame import fact_row, memory_frame
+from gathering.agents.memory_frame import cell, cell_text, fact_row, memory_frame
 from gathering.agents.recall import HALF_LIFE_DAYS, Fact, Found, Shelf, least_similarity
 from gathering.core import display
 from gathering.core.errors import ConfigurationError, UnknownNameError
@@ -271,16 +271,7 @@ class LongTermMemory(IMemory):
                 self._shelf_row(row)
 
     def _shelf_row(self, row: Mapping[str, Any]) -> None:
-        fact = Fact(
-            row["memory_id"],
-            row["content"] or "",
-            row["kind"] or "fact",
-            0.5 if row["importance"] is None else row["importance"],
-            bool(row["pinned"]),
-            row["created_at"] or 0.0,
-            row["embedder"] or "",
-            row["agent"] or "",
-        )
+        fact = Fact.of_row(row)
         # Vectors of another embedder are left where they are: they cannot be compared with a question's.
         fits = bool(row["vector"]) and fact.embedder == self._embedder_name()
         self._shelf.put(fact, row["vector"] if fits else None)
@@ -311,15 +302,7 @@ class LongTermMemory(IMemory):
         return list(made.vectors)
 
     def _put(self, fact: Fact, vector: tuple[float, ...] | None = None) -> Fact:
-        row: dict[str, Any] = {
-            "memory_id": fact.memory_id,
-            "agent": fact.agent,
-            "kind": fact.kind,
-            "content": fact.content,
-            "importance": fact.importance,
-            "pinned": fact.pinned,
-            "created_at": fact.created_at,
-        }
+        row = fact.row()
         if vector is not None:
             fact = replace(fact, embedder=self._model)
             row |= {"vector": array("f", vector).tobytes(), "embedder": fact.embedder}
@@ -337,9 +320,9 @@ class LongTermMemory(IMemory):
         return self._shelf.facts[memory_id]
 
     def _take(self, row: Mapping[Any, Any]) -> bool:
-        memory_id, content = _text(row.get("memory_id")), _text(row.get("content"))
-        importance = _checked_importance(_or(row.get("importance"), 0.5))
-        pinned = bool(_or(row.get("pinned"), False))
+        memory_id, content = cell_text(row.get("memory_id")), cell_text(row.get("content"))
+        importance = _checked_importance(cell(row.get("importance"), 0.5))
+        pinned = bool(cell(row.get("pinned"), False))
         if not memory_id:
             self.remember(content, importance, pin=pinned)
             return True
@@ -395,12 +378,3 @@ def _above_zero(**figures: float) -> None:
             raise ConfigurationError(
                 f"{name} {value!r:.40} of the memory is not usable: give a number above 0"
             )
-
-
-def _or(value: Any, default: Any) -> Any:
-    """The cell of a frame, or the default where it is missing."""
-    return default if value is None or value != value or str(value) == "<NA>" else value
-
-
-def _text(value: Any) -> str:
-    return str(_or(value, ""))

@@ -1,4 +1,4 @@
-"""What an agent remembers as a DataFrame: its columns, and how a fact of long-term memory is a row of it."""
+"""What an agent remembers as a DataFrame: its columns, how a fact is a row of it, and how an edited cell is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gathering.storage.columns import COLUMNS, Kind
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["fact_row", "memory_frame"]
+__all__ = ["cell", "cell_text", "fact_row", "memory_frame"]
 
 _ADDED: Mapping[str, Kind] = {"why": "text", "score": "real"}
 
@@ -40,3 +40,13 @@ def fact_row(fact: Fact, score: float | None) -> dict[str, Any]:
         "why": why,
         "score": score,
     }
+
+
+def cell(value: Any, default: Any) -> Any:
+    """The value of a cell, or the default where it is missing."""
+    return default if value is None or value != value or str(value) == "<NA>" else value
+
+
+def cell_text(value: Any) -> str:
+    """The text of a cell, empty where it is missing."""
+    return str(cell(value, ""))

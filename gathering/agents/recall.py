@@ -7,7 +7,7 @@ prompt is ``gathering.agents.longterm``'s.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,26 @@ class Fact:
     created_at: float = 0.0
     embedder: str = ""
     agent: str = ""
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Fact:
+        """The fact of a row of ``memories``."""
+        importance = row["importance"]
+        return cls(
+            row["memory_id"],
+            row["content"] or "",
+            row["kind"] or "fact",
+            0.5 if importance is None else importance,
+            bool(row["pinned"]),
+            row["created_at"] or 0.0,
+            row["embedder"] or "",
+            row["agent"] or "",
+        )
+
+    def row(self) -> dict[str, Any]:
+        """The row of ``memories``, without what goes with its vector."""
+        names = ("memory_id", "agent", "kind", "content", "importance", "pinned", "created_at")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
