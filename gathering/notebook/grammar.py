@@ -208,6 +208,8 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
             ("NAME",),
             options=(
                 Option("--remember", "keep this text for long", str, "TEXT"),
+                Option("--importance", "how much it counts, 0 to 1 (0.5)", _number, "NUMBER"),
+                Option("--pin", "put it into every prompt"),
                 Option("--search", "what of it fits this text, best first", str, "TEXT"),
                 Option("--forget", "forget what has this id, or says exactly this", str, "WHAT"),
             ),

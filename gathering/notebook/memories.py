@@ -22,14 +22,22 @@ def remembered(memory: Any, options: Mapping[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
     wanted = [name for name in ("remember", "search", "forget") if name in options]
+    alone = [name for name in ("importance", "pin") if options.get(name) and "remember" not in options]
+    if alone:
+        raise ConfigurationError(
+            f"--{alone[0]} goes with --remember TEXT: to change a fact, remember it again"
+        )
     if wanted and not isinstance(memory, LongTermMemory):
         raise ConfigurationError(
             f"--{wanted[0]} takes a long-term memory: write memory: long_term in the cell of the agent"
         )
     if "remember" in options:
-        memory.remember(options["remember"])
+        importance = options.get("importance", 0.5)
+        memory.remember(options["remember"], importance, pin=bool(options.get("pin")))
     if "forget" in options and not memory.forget(options["forget"]):
-        raise ConfigurationError(f"nothing remembered has the id or the text {options['forget']!r:.80}")
+        raise ConfigurationError(
+            f"nothing remembered has the id or the text {options['forget']!r:.80}: look it up with --search"
+        )
     if "search" in options:
         rows = [
             (f.fact.memory_id, f.content, f.similarity, f.score, f.fact.importance, f.fact.pinned)

@@ -42,3 +42,12 @@ def test_a_window_has_nothing_that_stays() -> None:
     assert remembered(memory, {}).empty
     with pytest.raises(ConfigurationError, match="memory: long_term"):
         remembered(memory, {"search": "tea"})
+
+
+def test_importance_and_pin_go_with_what_is_remembered() -> None:
+    """They are those of the new fact; without one they say where they belong."""
+    memory = agent(memory="long_term").memory
+    frame = remembered(memory, {"remember": "The exam is on Monday.", "importance": 0.9, "pin": True})
+    assert (frame["importance"][0], bool(frame["pinned"][0]), frame["why"][0]) == (0.9, True, "pinned")
+    with pytest.raises(ConfigurationError, match="--pin goes with --remember"):
+        remembered(memory, {"pin": True})
