@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any
 from gathering.core.display import set_markdown_renderer as _set_markdown_renderer
 
 if TYPE_CHECKING:
-    from gathering.agents import Agent, AgentManager, Competency, Conversation, PersonalityBlock, WindowMemory
+    from gathering.agents import (
+        Agent,
+        AgentManager,
+        Competency,
+        Conversation,
+        LongTermMemory,
+        PersonalityBlock,
+        SummaryMemory,
+        WindowMemory,
+    )
     from gathering.compare import Comparison, compare
     from gathering.core import config
     from gathering.core.budget import Budget, budget
@@ -44,9 +53,11 @@ __all__ = [
     "ConfigurationError",
     "Conversation",
     "GatheringError",
+    "LongTermMemory",
     "PersonalityBlock",
     "ProviderError",
     "Reply",
+    "SummaryMemory",
     "ToolCall",
     "ToolPermission",
     "ToolResult",
@@ -82,9 +93,11 @@ _WHERE = {
     "ConfigurationError": "gathering.core.errors:ConfigurationError",
     "Conversation": "gathering.agents:Conversation",
     "GatheringError": "gathering.core.errors:GatheringError",
+    "LongTermMemory": "gathering.agents:LongTermMemory",
     "PersonalityBlock": "gathering.agents:PersonalityBlock",
     "ProviderError": "gathering.core.errors:ProviderError",
     "Reply": "gathering.core.messages:Reply",
+    "SummaryMemory": "gathering.agents:SummaryMemory",
     "ToolCall": "gathering.core.messages:ToolCall",
     "ToolPermission": "gathering.core.results:ToolPermission",
     "ToolResult": "gathering.core.results:ToolResult",
