@@ -10,9 +10,9 @@ import asyncio
 import functools
 import threading
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from gathering.agents.asking import OneTurn, Question, drained, reply_in, there
 from gathering.agents.competency import Competency
 from gathering.agents.memory import WindowMemory
 from gathering.agents.output import Output
@@ -23,7 +23,7 @@ from gathering.agents.turns import Turns, difference
 from gathering.core import display
 from gathering.core.budget import Purse
 from gathering.core.drive import adrive, drive
-from gathering.core.errors import ConfigurationError, ContextOverflowError, GatheringError
+from gathering.core.errors import ConfigurationError, ContextOverflowError
 from gathering.core.flow import Flow, TurnPlan, turn
 from gathering.core.images import Image
 from gathering.core.interfaces import (
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gathering.agents.conversation import Conversation
-    from gathering.agents.resuming import CutTurn
     from gathering.storage import Trace
 
 __all__ = ["Agent"]
@@ -142,22 +141,22 @@ class Agent(IAgent):
         ``images`` are paths, addresses, bytes or plots. Raises ``OutputError`` for an answer that does not fit at the
         second try either, and what the provider raises.
         """
-        return _drained(self._drive(_Question(message, output, images, params)))
+        return drained(self._drive(Question(message, output, images, params)))
 
     async def ask_async(
         self, message: str, *, output: Any = None, images: Iterable[Any] = (), **params: Any
     ) -> Reply:
         """The reply to a message, awaited."""
         reply = None
-        async for batch in self._adrive(_Question(message, output, images, params)):
-            reply = _reply_in(batch)
-        return _there(reply)
+        async for batch in self._adrive(Question(message, output, images, params)):
+            reply = reply_in(batch)
+        return there(reply)
 
     def stream(
         self, message: str, *, output: Any = None, images: Iterable[Any] = (), **params: Any
     ) -> Stream:
         """The turn as typed events, for ``for`` or ``async for``; ``.reply`` is there at the end."""
-        question = _Question(message, output, images, params, streaming=True)
+        question = Question(message, output, images, params, streaming=True)
         return Stream(lambda: self._drive(question), lambda: self._adrive(question))
 
     def resume(self, conversation: str | None = None, **params: Any) -> Reply:
@@ -166,14 +165,14 @@ class Agent(IAgent):
         The agent has what was said before it then. A tool call that waited for a person asks again; one that may have
         run is not run twice, and the model is told. Raises ``ConfigurationError`` where nothing was cut.
         """
-        return _drained(self._drive(self._cut_question(conversation, params)))
+        return drained(self._drive(self._cut_question(conversation, params)))
 
     async def resume_async(self, conversation: str | None = None, **params: Any) -> Reply:
         """The reply of a turn that an earlier kernel began and did not end, awaited."""
         reply = None
         async for batch in self._adrive(self._cut_question(conversation, params)):
-            reply = _reply_in(batch)
-        return _there(reply)
+            reply = reply_in(batch)
+        return there(reply)
 
     def process_message(self, message: str) -> str:
         """The text of the reply."""
@@ -271,12 +270,12 @@ class Agent(IAgent):
                 memory.add_message(message)
         return memory
 
-    def _drive(self, question: _Question) -> Generator[Batch, None, None]:
+    def _drive(self, question: Question) -> Generator[Batch, None, None]:
         with self._one_turn():
             self.memory.prepare(question.message)
             yield from drive(self._flow(question))
 
-    async def _adrive(self, question: _Question) -> AsyncGenerator[Batch, None]:
+    async def _adrive(self, question: Question) -> AsyncGenerator[Batch, None]:
         with self._one_turn():
             if type(self.memory).prepare is not IMemory.prepare:
                 await asyncio.to_thread(self.memory.prepare, question.message)
@@ -287,7 +286,7 @@ class Agent(IAgent):
             finally:
                 await batches.aclose()
 
-    def _flow(self, question: _Question) -> Flow:
+    def _flow(self, question: Question) -> Flow:
         from gathering.storage.cache import cached
         from gathering.storage.telemetry import observed
 
@@ -321,14 +320,14 @@ class Agent(IAgent):
             )
         )
 
-    def _cut_question(self, conversation: str | None, params: Mapping[str, Any]) -> _Question:
+    def _cut_question(self, conversation: str | None, params: Mapping[str, Any]) -> Question:
         from gathering.agents.resuming import take_up
 
         with self._one_turn():
             cut = take_up(self, self._recorder(), conversation)
-        return _Question(cut.said[0].content, None, (), params, cut=cut)
+        return Question(cut.said[0].content, None, (), params, cut=cut)
 
-    def _message(self, question: _Question) -> Message:
+    def _message(self, question: Question) -> Message:
         images = question.images
         shown = tuple(map(Image.read, [images] if isinstance(images, str | bytes) else images))
         if shown and not wrapped(self.llm_provider).takes_images:
@@ -382,8 +381,8 @@ class Agent(IAgent):
             self._store = default_store()
         return self._store
 
-    def _one_turn(self) -> _OneTurn:
-        return _OneTurn(self)
+    def _one_turn(self) -> OneTurn:
+        return OneTurn(self)
 
     def __repr__(self) -> str:
         """Name and model."""
@@ -400,48 +399,3 @@ class Agent(IAgent):
             ("memory", f"{len(self.memory.get_conversation_history())} messages"),
         ]
         return display.card(f"Agent {self.name}", rows)
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """What a caller asks: the message, and what counts for this turn only."""
-
-    message: str
-    output: Any
-    images: Iterable[Any]
-    params: Mapping[str, Any]
-    streaming: bool = False
-    cut: CutTurn | None = None
-
-
-class _OneTurn:
-    """The guard of an agent: one turn at a time, whichever thread or task it comes from."""
-
-    def __init__(self, agent: Agent) -> None:
-        self.agent = agent
-
-    def __enter__(self) -> None:
-        if not self.agent._turn.acquire(blocking=False):
-            raise GatheringError(
-                f"{self.agent.name!r} is in the middle of another turn: "
-                "wait until it is over, close its stream, or ask a fork()"
-            )
-
-    def __exit__(self, *exc: object) -> None:
-        self.agent._turn.release()
-
-
-def _drained(batches: Iterable[Batch]) -> Reply:
-    reply = None
-    for batch in batches:
-        reply = _reply_in(batch)
-    return _there(reply)
-
-
-def _reply_in(batch: Batch) -> Reply | None:
-    return getattr(batch[-1], "reply", None) if batch else None
-
-
-def _there(reply: Reply | None) -> Reply:
-    assert reply is not None, "a flow ends with Done(completion, reply)"
-    return reply
