@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         SummaryMemory,
         WindowMemory,
     )
+    from gathering.agents.versions import load
     from gathering.compare import Comparison, compare
     from gathering.core import config
     from gathering.core.budget import Budget, budget
@@ -70,6 +71,7 @@ __all__ = [
     "check",
     "compare",
     "config",
+    "load",
     "no_live_calls",
     "provider",
     "tape",
@@ -106,6 +108,7 @@ _WHERE = {
     "WindowMemory": "gathering.agents:WindowMemory",
     "budget": "gathering.core.budget:budget",
     "check": "gathering.testing:check",
+    "load": "gathering.agents.versions:load",
     "no_live_calls": "gathering.core.session:no_live_calls",
     "provider": "gathering.core.registry:create_provider",
     "tape": "gathering.testing:tape",

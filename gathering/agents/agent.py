@@ -96,7 +96,7 @@ class Agent(IAgent):
             PersonalityBlock(b) if isinstance(b, str) else b for b in personality_blocks
         )
         self.competencies = tuple(Competency(c) if isinstance(c, str) else c for c in competencies)
-        self.tools = tools_of(tools.values() if isinstance(tools, Mapping) else tools)
+        self.tools, self.tool_sources = tools_of(tools.values() if isinstance(tools, Mapping) else tools)
         self.max_rounds, self.params = max_rounds, dict(params or {})
         if cache is not None:
             self.params["cache"] = cache
@@ -109,6 +109,9 @@ class Agent(IAgent):
         self.memory.join(self)
         self._turn = threading.Lock()
         self.turns = Turns()
+        #: The number under which it was saved or loaded, while it is as it was then.
+        self.version: int | None = None
+        self.digest = ""
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -192,6 +195,23 @@ class Agent(IAgent):
             self.name, self.model, self._system(checked), messages, specs, dict(self.params), count
         )
 
+    def save(self) -> int:
+        """Keep the agent under its name, for ``gathering.load`` in any kernel; its version.
+
+        A change is a new version, and turns say with which they were taken. No key is written down. Raises
+        ``StoreError``.
+        """
+        from gathering.agents.versions import save
+
+        return save(self, self._recorder())
+
+    def _version_now(self) -> int | None:
+        if self.version is None:
+            return None
+        from gathering.agents.versions import described, digest_of
+
+        return self.version if digest_of(described(self)) == self.digest else None
+
     def fork(self, at: int | str | None = None) -> Agent:
         """The same agent after turn ``at`` (1 is the first, -1 the last, or a turn's id), with a conversation of its own.
 
@@ -254,7 +274,8 @@ class Agent(IAgent):
             "store": self._store,
         }
         twin = Agent(self.name, **{**own, **parts})
-        twin.turns = turns
+        twin.turns, twin.tool_sources = turns, {**self.tool_sources, **twin.tool_sources}
+        twin.version, twin.digest = self.version, self.digest
         return twin
 
     def _memory_of(self, turns: Turns, *, whole: bool = False) -> IMemory:
@@ -296,7 +317,10 @@ class Agent(IAgent):
         recorder.ready()
         params = {**self.params, **question.params}
         provider = wrapped(cached(self.llm_provider, params.pop("cache", None)))
-        record, cut = TurnRecord(self.name, self.conversation, observed(recorder)), question.cut
+        record = TurnRecord(
+            self.name, self.conversation, observed(recorder), agent_version=self._version_now()
+        )
+        cut = question.cut
         if cut is not None:
             record.turn_id = cut.turn_id
         return turn(

@@ -32,7 +32,9 @@ def parts_of(config: Mapping[str, Any]) -> dict[str, Any]:
             for b in spec.personality_blocks
         ],
         "competencies": [
-            Competency(c.name, c.level, c.keywords) if isinstance(c, CompetencySpec) else c
+            Competency(c.name, c.level, c.keywords, evidence=c.evidence, embedder=c.embedder)
+            if isinstance(c, CompetencySpec)
+            else c
             for c in spec.competencies
         ],
         "tools": spec.tools,

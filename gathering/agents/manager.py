@@ -6,12 +6,12 @@ Owns the choice of an agent for a task and the reason for it. What agents say to
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gathering.agents.agent import Agent
+from gathering.agents.competency import Record
 from gathering.agents.conversation import Conversation
 from gathering.agents.delegation import AgentTool
 from gathering.core.errors import ConfigurationError, UnknownNameError
@@ -21,28 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["AgentManager", "Record"]
-
-
-@dataclass(slots=True)
-class Record:
-    """How an agent did so far: ``done`` of ``tried`` tasks."""
-
-    done: int = 0
-    tried: int = 0
-
-    def interval(self, z: float = 1.96) -> tuple[float, float]:
-        """Wilson's interval of its success rate, at 95 % for the usual ``z``; (0, 1) before the first task."""
-        if not self.tried:
-            return 0.0, 1.0
-        n, p = self.tried, self.done / self.tried
-        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-        return max(0.0, middle - half), min(1.0, middle + half)
-
-    @property
-    def expected(self) -> float:
-        """The rate to reckon with: one success and one failure are assumed beforehand, so that nobody begins at 0 or 1."""
-        return (self.done + 1) / (self.tried + 2)
 
 
 class AgentManager(IAgentManager):

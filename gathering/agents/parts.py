@@ -61,15 +61,22 @@ def memory_of(memory: Any, agent: str) -> IMemory:
     return described_memory(agent, memory)
 
 
-def tools_of(tools: Iterable[Any]) -> dict[str, ITool]:
-    """The tools by name, made from names, mappings and functions. Raises ``ConfigurationError``."""
+def tools_of(tools: Iterable[Any]) -> tuple[dict[str, ITool], dict[str, Any]]:
+    """The tools by name, made from names, mappings and functions; and those names and mappings, as far as there are.
+
+    Raises ``ConfigurationError``.
+    """
     found: dict[str, ITool] = {}
+    sources: dict[str, Any] = {}
     for item in tools:
-        for one in (create_tool(item) if isinstance(item, str | Mapping) else _as_tool(item)).expand():
+        plain = isinstance(item, str | Mapping)
+        for one in (create_tool(item) if plain else _as_tool(item)).expand():
             if one.name in found:
                 raise ConfigurationError(f"two tools are named {one.name!r}: give one of them another name")
             found[one.name] = one
-    return found
+            if plain:
+                sources[one.name] = item if isinstance(item, str) else dict(item)
+    return found, sources
 
 
 def _as_tool(item: Any) -> ITool:

@@ -20,7 +20,7 @@ from gathering.core.session import session_id
 if TYPE_CHECKING:
     from gathering.agents.agent import Agent
 
-__all__ = ["CutTurn", "take_up"]
+__all__ = ["CutTurn", "recall_turns", "take_up"]
 
 Row = dict[str, Any]
 
@@ -73,6 +73,13 @@ def take_up(agent: Agent, recorder: IRecorder, conversation: str | None) -> CutT
     recorder.put("messages", {"message_id": last[0]["message_id"], "session": session_id()})
     recorder.flush()
     return cut
+
+
+def recall_turns(agent: Agent, recorder: IRecorder, conversation: str, messages: Sequence[Row]) -> None:
+    """Let an agent that is new remember a conversation from the rows of its messages."""
+    calls = {row["call_id"]: row for row in recorder.rows("calls", {"conversation": conversation})}
+    acts = list(recorder.rows("tool_calls", {"conversation": conversation}))
+    _restore(agent, _by_turn(messages), calls, acts)
 
 
 def _conversation(name: str, recorder: IRecorder, wanted: str | None) -> list[Row]:

@@ -41,11 +41,13 @@ class BlockSpec(_Spec):
 
 
 class CompetencySpec(_Spec):
-    """A competency: a name, or a name with level and keywords."""
+    """A competency: a name, or a name with level, keywords, evidence and embedder."""
 
     name: str = Field(min_length=1)
     level: float = Field(0.5, ge=0, le=1)
     keywords: list[str] = []
+    evidence: list[str] = []
+    embedder: str | None = Field(None, min_length=1)
 
 
 class MemorySpec(_Spec):

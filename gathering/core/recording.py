@@ -31,6 +31,7 @@ class TurnRecord:
     recorder: IRecorder | None = None
     turn_id: str = field(default_factory=new_id)
     cell: int | None = field(default_factory=current_cell)
+    agent_version: int | None = None
 
     def message(self, message: Message, call_id: str | None = None, tokens: int | None = None) -> None:
         """Put a message that is whole."""
@@ -51,6 +52,7 @@ class TurnRecord:
                 "status": "started",
                 "source": "live",
                 "params": params,
+                "agent_version": self.agent_version,
                 "cell": self.cell,
             },
         )

@@ -134,24 +134,9 @@ def _described(text: str, name: str) -> dict[str, Any]:
 
 
 def _agents(context: Context) -> pd.DataFrame:
-    import pandas as pd
+    from gathering.notebook.agents import agents_frame
 
-    rows = [
-        (
-            variable,
-            getattr(agent, "name", variable),
-            getattr(agent, "model", ""),
-            ", ".join(getattr(agent, "tools", ())),
-            _memory_size(agent),
-        )
-        for variable, agent in context.space.agents().items()
-    ]
-    return pd.DataFrame(rows, columns=["variable", "agent", "model", "tools", "messages"])
-
-
-def _memory_size(agent: IAgent) -> int:
-    memory = getattr(agent, "memory", None)
-    return len(memory.get_conversation_history()) if memory is not None else 0
+    return agents_frame(context.space.agents())
 
 
 def _ask(context: Context) -> Reply:

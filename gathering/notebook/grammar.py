@@ -159,7 +159,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
             body="YAML",
             example="agent ada",
         ),
-        Subcommand("agents", "the agents of this notebook, as a DataFrame"),
+        Subcommand("agents", "the agents of this notebook and those that were saved, as a DataFrame"),
         Subcommand(
             "ask",
             "ask an agent (also: @NAME TEXT)",

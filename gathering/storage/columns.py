@@ -38,6 +38,7 @@ COLUMNS: Mapping[str, Mapping[str, Kind]] = {
         "cell": "integer",
         "params": "json",
         "booked_usd": "real",
+        "agent_version": "integer",
     },
     "messages": {
         "message_id": "text",
@@ -93,6 +94,17 @@ COLUMNS: Mapping[str, Mapping[str, Kind]] = {
         "cell": "integer",
         "created_at": "time",
     },
+    "agents": {
+        "agent": "text",
+        "version": "integer",
+        "model": "text",
+        "tools": "text",
+        "description": "json",
+        "outcomes": "json",
+        "conversation": "text",
+        "created_at": "time",
+        "saved_at": "time",
+    },
 }
 
 #: What identifies a row: rows put with the same values are one row.
@@ -102,6 +114,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "tool_calls": ("call_id", "tool_call_id"),  # services number tool calls anew in each answer
     "memories": ("memory_id",),
     "checks": ("check_id",),
+    "agents": ("agent_id",),
 }
 
 #: Oldest first. Ids made by the project sort by time; recorded times of a replayed call do not.
@@ -111,11 +124,23 @@ ORDER: Mapping[str, tuple[str, ...]] = {
     "tool_calls": ("call_id", "started_at"),
     "memories": ("created_at", "memory_id"),
     "checks": ("check_id",),
+    "agents": ("agent", "version"),
 }
 
 #: Columns in which a key could stand by mistake: a person's words, a model's, a tool's.
 MASKED = frozenset(
-    {"params", "error", "content", "parts", "arguments", "output", "check", "expected", "actual"}
+    {
+        "params",
+        "error",
+        "content",
+        "parts",
+        "arguments",
+        "output",
+        "check",
+        "expected",
+        "actual",
+        "description",
+    }
 )
 
 _BESIDE: Mapping[str, Mapping[str, Kind]] = {
@@ -132,6 +157,7 @@ _BESIDE: Mapping[str, Mapping[str, Kind]] = {
         "forgotten": "flag",
     },
     "checks": {"session": "text", "conversation": "text"},
+    "agents": {"agent_id": "text", "session": "text"},
 }
 
 #: All columns of each table of the database.

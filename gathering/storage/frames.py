@@ -100,6 +100,10 @@ class Trace:
         """Every expectation about an answer: what was expected, what came, whether it held."""
         return self._frame("checks")
 
+    def agents(self) -> pd.DataFrame:
+        """Every version of every agent that was saved, by any session: what it was made of, and when."""
+        return frame("agents", self.store.rows("agents"))
+
     def everything(self) -> Trace:
         """The same without the limit to one session."""
         return Trace(self.store, {c: v for c, v in self.where.items() if c != "session"})
@@ -109,7 +113,7 @@ class Trace:
 
     def _counts(self) -> dict[str, int]:
         counts = {table: _count(self.store, table, self.where) for table in COLUMNS}
-        return {table: count for table, count in counts.items() if count or table != "checks"}
+        return {table: count for table, count in counts.items() if count or table not in ("checks", "agents")}
 
     def __repr__(self) -> str:
         """How much there is and where it is kept, on one line."""

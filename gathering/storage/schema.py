@@ -132,11 +132,31 @@ def _checks(connection: Connection) -> None:
     made.tables["checks"].create(connection)
 
 
+def _saved_agents(connection: Connection) -> None:
+    from sqlalchemy import text
+
+    connection.execute(text("ALTER TABLE calls ADD COLUMN agent_version INTEGER"))
+    columns: dict[str, Kind] = dict.fromkeys(("agent_id", "agent", "model", "tools", "conversation"), "text")
+    columns |= {"version": "integer", "description": "json", "outcomes": "json"}
+    columns |= {"created_at": "time", "saved_at": "time"}
+    columns |= {"session": "text"}
+    _tables({"agents": columns}).tables["agents"].create(connection)
+    # Numbered where it is written, so that two kernels that save at once do not take the same number.
+    connection.execute(
+        text(
+            "CREATE TRIGGER agent_version AFTER INSERT ON agents BEGIN UPDATE agents SET version = "
+            "(SELECT coalesce(max(version), 0) + 1 FROM agents WHERE agent = NEW.agent) "
+            "WHERE agent_id = NEW.agent_id; END"
+        )
+    )
+
+
 MIGRATIONS: list[Migration] = [
     Migration(1, _first_tables),
     Migration(2, _booked_dollars),
     Migration(3, _long_term_memories),
     Migration(4, _checks),
+    Migration(5, _saved_agents),
 ]
 
 

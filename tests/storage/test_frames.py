@@ -17,11 +17,13 @@ from gathering.storage import COLUMNS, SQLiteStore, Trace, frame
 CONTRACT = {
     "calls": "call_id, turn_id, agent, provider, model, started_at, ttft_ms, latency_ms, input_tokens, output_tokens, "
     "cached_tokens, reasoning_tokens, cost_usd, finish_reason, status, error, attempts, source, cell, params, "
-    "booked_usd",
+    "booked_usd, agent_version",
     "messages": "message_id, conversation, agent, turn_id, call_id, role, content, parts, tokens, created_at",
     "tool_calls": "tool_call_id, call_id, turn_id, agent, tool, arguments, success, output, error, execution_time_ms, "
     "permission, decision, decided_by, cell",
     "memories": "memory_id, agent, kind, content, tokens, in_context, created_at, importance, pinned, embedder",
+    "checks": "check_id, turn_id, agent, kind, check, expected, actual, passed, action, decided_by, cell, created_at",
+    "agents": "agent, version, model, tools, description, outcomes, conversation, created_at, saved_at",
 }
 
 
