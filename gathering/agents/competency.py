@@ -21,26 +21,10 @@ __all__ = ["Competency", "Record"]
 _UNRELATED = 0.2
 
 #: Words that point nowhere.
-_EMPTY = frozenset(
-    (
-        "and",
-        "are",
-        "for",
-        "from",
-        "how",
-        "into",
-        "not",
-        "the",
-        "that",
-        "this",
-        "what",
-        "when",
-        "which",
-        "who",
-        "why",
-    )
-    + ("with", "you", "your")
-)
+_EMPTY = frozenset({
+    "and", "are", "for", "from", "how", "into", "not", "the", "that", "this", "what", "when", "which", "who",
+    "why", "with", "you", "your",
+})  # fmt: skip
 
 #: From this level on, this wording.
 _LEVELS = (

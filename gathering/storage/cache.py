@@ -248,7 +248,9 @@ def _open(path: str) -> sqlite3.Connection:
             "upgrade with pip install -U gathering, or remove the file"
         )
     if path != MEMORY and version == 0:
-        connection.execute("PRAGMA journal_mode = WAL")
+        # Another process that opens it right now answers "locked" at once, and has set the same mode.
+        with contextlib.suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(_TABLE)
     connection.execute(f"PRAGMA user_version = {VERSION}")
