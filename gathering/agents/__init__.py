@@ -5,6 +5,7 @@ from gathering.agents.competency import Competency
 from gathering.agents.consensus import Agreement
 from gathering.agents.conversation import Conversation
 from gathering.agents.delegation import AgentTool
+from gathering.agents.guardrails import Guardrail
 from gathering.agents.longterm import LongTermMemory
 from gathering.agents.manager import AgentManager
 from gathering.agents.memory import WindowMemory
@@ -23,6 +24,7 @@ __all__ = [
     "Competency",
     "Conversation",
     "Explanation",
+    "Guardrail",
     "LongTermMemory",
     "PersonalityBlock",
     "SummaryMemory",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gathering.agents.asking import OneTurn, Question, drained, reply_in, there
 from gathering.agents.competency import Competency
+from gathering.agents.guardrails import guarded, guardrails_of
 from gathering.agents.memory import WindowMemory
 from gathering.agents.output import Output
 from gathering.agents.parts import checked_message, checked_store, memory_of, policy_of, provider_of, tools_of
@@ -59,7 +60,8 @@ class Agent(IAgent):
 
     ``llm_provider`` is a provider or ``"provider:model"`` (the default model if None). Tools may be names of the
     registry, functions made by ``@tool``, or any ``ITool``. ``permissions`` are rules such as ``"ask * write"``
-    (``gathering.tools.permissions``); without any a tool does what it was made to do. ``store`` is where the trace goes (the project's by
+    (``gathering.tools.permissions``); without any a tool does what it was made to do. ``guardrails`` look at what is said
+    (``gathering.agents.guardrails``). ``store`` is where the trace goes (the project's by
     default). Raises ``ConfigurationError`` for a part that is not usable.
 
     >>> from gathering.testing import ScriptedProvider
@@ -83,6 +85,7 @@ class Agent(IAgent):
         max_rounds: int = 8,
         params: Mapping[str, Any] | None = None,
         permissions: IPolicy | Iterable[Any] | None = None,
+        guardrails: Iterable[Any] = (),
         cache: bool | None = None,
         store: IRecorder | None = None,
     ) -> None:
@@ -101,6 +104,7 @@ class Agent(IAgent):
         if cache is not None:
             self.params["cache"] = cache
         self.permissions = policy_of(permissions)
+        self.guardrails = guardrails_of(guardrails)
         self.conversation = new_id()
         #: Ceilings on what it may spend beside those that count for all, such as a comparison's.
         self.purse = Purse()
@@ -271,6 +275,7 @@ class Agent(IAgent):
             "max_rounds": self.max_rounds,
             "params": self.params,
             "permissions": self.permissions,
+            "guardrails": self.guardrails,
             "store": self._store,
         }
         twin = Agent(self.name, **{**own, **parts})
@@ -325,7 +330,7 @@ class Agent(IAgent):
             record.turn_id = cut.turn_id
         return turn(
             TurnPlan(
-                provider=provider,
+                provider=guarded(provider, self.guardrails, record),
                 message=message,
                 record=record,
                 messages=self._context(message.content, params.get("max_tokens"), form),

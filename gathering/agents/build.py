@@ -42,6 +42,7 @@ def parts_of(config: Mapping[str, Any]) -> dict[str, Any]:
         "max_rounds": spec.max_rounds,
         "params": spec.params,
         "permissions": spec.permissions,
+        "guardrails": spec.guardrails,
         "store": spec.store,
     }
 

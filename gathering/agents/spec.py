@@ -81,6 +81,7 @@ class AgentSpec(_Spec):
     max_rounds: int = Field(8, ge=1)
     params: dict[str, Any] = {}
     permissions: list[str | dict[str, Any]] | str | IPolicy | None = None
+    guardrails: list[Any] = []
     store: IRecorder | None = None
 
 

@@ -48,6 +48,7 @@ def described(agent: Agent) -> dict[str, Any]:
         "tools": _listed(own, "tools", agent.tools.values(), lambda tool: agent.tool_sources.get(tool.name)),
         "memory": _memory(agent.memory, own),
         "permissions": _permissions(agent, own),
+        "guardrails": _listed(own, "guardrails", agent.guardrails, _guardrail),
     }
     kept = {k: v for k, v in found.items() if v not in (None, "", [], {})}
     return {**kept, **({"own": own} if own else {})}
@@ -247,6 +248,12 @@ def _memory(memory: IMemory, own: dict[str, list[str]]) -> list[dict[str, Any]] 
         own["memory"] = [type(memory).__name__]
         return None
     return found if found != [{"type": "window"}] else None
+
+
+def _guardrail(rule: Any) -> dict[str, Any] | None:
+    if rule.function is not None or isinstance(rule.by, ILLMProvider):
+        return None
+    return {k: v for k in rule.__dataclass_fields__ if (v := getattr(rule, k)) is not None}
 
 
 def _permissions(agent: Agent, own: dict[str, list[str]]) -> list[str] | None:
