@@ -127,3 +127,11 @@ def test_every_setting_and_column_is_explained() -> None:
     words = set(re.findall(r"\w+", trace))
     assert not [name for name in config.names() if f"| `{name}` |" not in configuration]
     assert not {c for columns in COLUMNS.values() for c in columns} - words
+
+
+def test_every_block_of_the_library_is_explained() -> None:
+    """The personality page has each of them."""
+    from gathering.agents.library import LIBRARY
+
+    page = (PROJECT / "docs" / "guides" / "personality.md").read_text("utf-8")
+    assert [name for name in LIBRARY if f"| `{name}` |" not in page] == []

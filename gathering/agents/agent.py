@@ -18,7 +18,7 @@ from gathering.agents.guardrails import guarded, guardrails_of
 from gathering.agents.memory import WindowMemory
 from gathering.agents.output import Output
 from gathering.agents.parts import checked_message, checked_store, memory_of, policy_of, provider_of, tools_of
-from gathering.agents.personality import PersonalityBlock
+from gathering.agents.personality import PersonalityBlock, warn_of_conflicts
 from gathering.agents.prompt import Explanation, system_parts, system_text
 from gathering.agents.turns import Turns, difference
 from gathering.core import display
@@ -98,6 +98,7 @@ class Agent(IAgent):
         self.personality_blocks = tuple(
             PersonalityBlock(b) if isinstance(b, str) else b for b in personality_blocks
         )
+        warn_of_conflicts(name, self.personality_blocks)
         self.competencies = tuple(Competency(c) if isinstance(c, str) else c for c in competencies)
         self.tools, self.tool_sources = tools_of(tools.values() if isinstance(tools, Mapping) else tools)
         self.max_rounds, self.params = max_rounds, dict(params or {})

@@ -1,21 +1,25 @@
-"""Personality blocks: traits with an intensity, as sentences of the system prompt."""
+"""Personality blocks: traits, emotions, behaviours and professions with an intensity, as sentences of the system prompt."""
 
 from __future__ import annotations
 
-from gathering.agents.traits import TRAITS
+import warnings
+from collections.abc import Iterable
+
+from gathering.agents.library import CONFLICTS, LIBRARY
 from gathering.core.errors import ConfigurationError, UnknownNameError
 from gathering.core.interfaces import IPersonalityBlock
 
-__all__ = ["CombinedBlock", "PersonalityBlock"]
+__all__ = ["CombinedBlock", "PersonalityBlock", "conflicts", "warn_of_conflicts"]
 
-#: From this intensity on, this adverb.
+#: From this intensity on, this adverb; and how often a behaviour shows.
 _ADVERBS = ((0.85, "extremely "), (0.65, "very "), (0.35, ""), (0.0, "slightly "))
+_OFTEN = ((0.85, "always"), (0.65, "mostly"), (0.35, "often"), (0.0, "now and then"))
 
 
 class PersonalityBlock(IPersonalityBlock):
-    """A trait of the library, or a custom one with its own ``prompt``. ``intensity`` is 0 to 1.
+    """A trait, emotion, behaviour or profession of the library, or a custom one with its own ``prompt``.
 
-    Raises ``UnknownNameError`` for a name that is no trait and has no prompt.
+    ``intensity`` is 0 to 1. Raises ``UnknownNameError`` for a name that is not in the library and has no prompt.
 
     >>> PersonalityBlock("curious", 0.8).get_prompt_modifiers()
     ['You are very curious: you ask a question about what interests or puzzles you.']
@@ -28,9 +32,9 @@ class PersonalityBlock(IPersonalityBlock):
             raise ConfigurationError(
                 f"intensity {intensity!r} of {name!r} is not usable: give a number from 0 to 1"
             )
-        if prompt is None and name not in TRAITS:
+        if prompt is None and name not in LIBRARY:
             raise UnknownNameError(
-                "personality trait", name, TRAITS, "(or give the block a prompt of its own)"
+                "personality trait", name, LIBRARY, "(or give the block a prompt of its own)"
             )
         self.name, self.intensity, self.prompt = name, float(intensity), prompt
 
@@ -40,9 +44,18 @@ class PersonalityBlock(IPersonalityBlock):
             return []
         adverb = next(word for bound, word in _ADVERBS if self.intensity >= bound)
         if self.prompt is None:
-            return [f"You are {adverb}{self.name}: {TRAITS[self.name]}."]
+            return [self._of_the_library(adverb)]
         strength = f" Be {adverb}marked in this." if adverb else ""
         return [self.prompt.strip() + strength]
+
+    def _of_the_library(self, adverb: str) -> str:
+        kind, text = LIBRARY[self.name]
+        if kind == "behaviour":
+            return f"You {next(word for bound, word in _OFTEN if self.intensity >= bound)} {text}."
+        if kind == "profession":
+            article = "an" if self.name[0] in "aeiou" else "a"
+            return f"You work as {article} {self.name}: {text}."
+        return f"You {'feel' if kind == 'emotion' else 'are'} {adverb}{self.name}: {text}."
 
     def combine(self, other: IPersonalityBlock) -> IPersonalityBlock:
         """One block that says what both say; the same trait twice has the mean of both intensities."""
@@ -70,3 +83,26 @@ class CombinedBlock(IPersonalityBlock):
     def combine(self, other: IPersonalityBlock) -> IPersonalityBlock:
         """These blocks and one more."""
         return CombinedBlock(*self.blocks, other)
+
+
+def conflicts(blocks: Iterable[IPersonalityBlock]) -> list[tuple[str, str]]:
+    """The pairs of blocks that ask for opposite things, in the order of the blocks.
+
+    >>> conflicts([PersonalityBlock("formal"), PersonalityBlock("calm"), PersonalityBlock("casual")])
+    [('formal', 'casual')]
+    """
+    names = [block.name for block in blocks if block.intensity > 0]
+    pairs = ((one, other) for i, one in enumerate(names) for other in names[i + 1 :])
+    return [pair for pair in pairs if frozenset(pair) in CONFLICTS]
+
+
+def warn_of_conflicts(agent: str, blocks: Iterable[IPersonalityBlock]) -> None:
+    """One warning that names what clashes, if anything does."""
+    found = conflicts(blocks)
+    if found:
+        said = ", ".join(f"{one} with {other}" for one, other in found)
+        warnings.warn(
+            f"the personality of {agent!r} asks for opposite things ({said}): leave one of them out, or expect a mixture",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -167,9 +167,9 @@ def _parts(key: str) -> Iterable[str]:
     if key == "tools":
         return list(TOOLS)
     if key == "personality_blocks":
-        from gathering.agents.traits import TRAITS
+        from gathering.agents.library import LIBRARY
 
-        return list(TRAITS)
+        return list(LIBRARY)
     return []
 
 

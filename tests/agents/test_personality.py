@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gathering.agents import TRAITS, Competency, PersonalityBlock
+import gathering
+from gathering.agents import BEHAVIOURS, EMOTIONS, PROFESSIONS, TRAITS, Competency, PersonalityBlock
+from gathering.agents.library import CONFLICTS, LIBRARY
+from gathering.agents.personality import conflicts
 from gathering.core.errors import ConfigurationError, UnknownNameError
 
 
@@ -16,6 +19,41 @@ def test_each_trait_of_the_library_makes_one_sentence(trait: str) -> None:
     (sentence,) = PersonalityBlock(trait).get_prompt_modifiers()
     assert sentence.startswith(f"You are {trait}: you ")
     assert sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("hopeful", "You feel hopeful: you expect that it will turn out well."),
+        ("asks_back", "You often ask what the other person means before you answer."),
+        (
+            "engineer",
+            "You work as an engineer: you ask for requirements, limits and what happens when it fails.",
+        ),
+    ],
+)
+def test_each_kind_has_its_own_beginning(name: str, sentence: str) -> None:
+    """Somebody is, feels, does, or works as something."""
+    assert PersonalityBlock(name).get_prompt_modifiers() == [sentence]
+
+
+def test_every_entry_of_the_library_is_a_sentence_and_has_one_kind() -> None:
+    """At every intensity; no name stands in two of its parts."""
+    for name in LIBRARY:
+        for intensity in (0.1, 0.5, 0.7, 1.0):
+            (sentence,) = PersonalityBlock(name, intensity).get_prompt_modifiers()
+            assert sentence.startswith("You ")
+            assert sentence.endswith(".")
+    assert len(LIBRARY) == sum(map(len, (TRAITS, EMOTIONS, BEHAVIOURS, PROFESSIONS)))
+    assert {name for pair in CONFLICTS for name in pair} <= set(LIBRARY)
+
+
+def test_what_clashes_is_said_once_with_what_to_do() -> None:
+    """Both names are in the warning; a block of intensity 0 clashes with nothing."""
+    with pytest.warns(UserWarning, match=r"'ada' asks for opposite things \(formal with casual\): leave one"):
+        gathering.Agent("ada", llm_provider="local", personality_blocks=["formal", "calm", "casual"])
+    assert conflicts([PersonalityBlock("formal"), PersonalityBlock("casual", 0)]) == []
+    assert conflicts([PersonalityBlock("own", prompt="Rhyme."), PersonalityBlock("casual")]) == []
 
 
 def test_intensity_scales_the_wording() -> None:
