@@ -8,7 +8,7 @@ from gathering.agents.delegation import AgentTool
 from gathering.agents.guardrails import Guardrail
 from gathering.agents.library import BEHAVIOURS, EMOTIONS, PROFESSIONS, TRAITS
 from gathering.agents.longterm import LongTermMemory
-from gathering.agents.manager import AgentManager
+from gathering.agents.manager import AgentManager, Record
 from gathering.agents.memory import WindowMemory
 from gathering.agents.personality import CombinedBlock, PersonalityBlock
 from gathering.agents.prompt import Explanation
@@ -30,6 +30,7 @@ __all__ = [
     "Guardrail",
     "LongTermMemory",
     "PersonalityBlock",
+    "Record",
     "SummaryMemory",
     "WindowMemory",
 ]
