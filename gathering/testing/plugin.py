@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from gathering.core import session
+from gathering.testing.outputs import read_settled
 
 __all__ = [
     "no_live_calls",
@@ -58,6 +59,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
     with _kernel_environment(item.config):
         result = yield
     notebook: Any = item.parent
+    read_settled(notebook.kernel)
     for pattern, replacement in sanitize_patterns():
         notebook.sanitize_patterns.setdefault(pattern, replacement)
     return result
