@@ -13,12 +13,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
-from gathering.core.errors import ConfigurationError
-from gathering.core.interfaces import ILLMProvider
+from gathering.core.errors import (
+    BudgetExceededError,
+    ConfigurationError,
+    LiveCallError,
+    StoreError,
+    TapeError,
+)
+from gathering.core.interfaces import ILLMProvider, IRecorder
 from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage, as_completion, text_of
 from gathering.core.playback import StandIn
 from gathering.core.recording import TurnRecord
-from gathering.core.session import new_id, now, wrapped
+from gathering.core.session import new_id, now
 from gathering.core.stream import TextStream, gives_only_text, whole_answer
 
 __all__ = ["Guardrail", "guarded", "guardrails_of"]
@@ -93,8 +99,8 @@ class Guardrail:
             )
         return cls(**dict(source))
 
-    def look(self, text: str) -> tuple[str, str] | None:
-        """Why it fires and the text as it may go on; None where it does not fire. Whatever it raises is said as why."""
+    def look(self, text: str, store: IRecorder | None = None) -> tuple[str, str] | None:
+        """Why it fires and the text as it may go on; None where it does not. A model that is asked is in the trace of ``store``."""
         if self.pattern is not None:
             return self._by_pattern(text, self.pattern)
         if self.schema is not None:
@@ -106,28 +112,21 @@ class Guardrail:
                 return None
             said = found if isinstance(found, str) else self.replacement
             return ("function", said) if self.action == "rewrite" else (str(found), text)
-        return self._by_model(text)
+        return self._by_model(text, store)
 
     def _by_pattern(self, text: str, pattern: str) -> tuple[str, str] | None:
         if re.search(pattern, text) is None:
             return None
         return "pattern", re.sub(pattern, lambda _: self.replacement, text)
 
-    def _by_model(self, text: str) -> tuple[str, str] | None:
-        from gathering.agents.parts import provider_of
+    def _by_model(self, text: str, store: IRecorder | None) -> tuple[str, str] | None:
+        from gathering.agents.agent import Agent
 
-        by = wrapped(provider_of(self.by))
-        asked: list[MessageDict] = [
-            {"role": "system", "content": _ASK},
-            {"role": "user", "content": f"Question: {self.question}\n\nText:\n{text}"},
-        ]
-        answer = as_completion(by.complete(asked)).content.strip().lower()
+        # A turn of its own: in the trace, under the budget and on the tape like any other question.
+        judge = Agent(f"guardrail {self.name}", llm_provider=self.by, system_prompt=_ASK, store=store)
+        answer = judge.ask(f"Question: {self.question}\n\nText:\n{text}", temperature=0).text.strip().lower()
         # What is neither yes nor no counts as yes: a judge that cannot be read protects nobody.
-        return (
-            None
-            if answer.startswith("no")
-            else (f"{by.name}:{by.model} said {answer[:40]!r}", self.replacement)
-        )
+        return None if answer.startswith("no") else (f"{judge.model} said {answer[:40]!r}", self.replacement)
 
 
 def guardrails_of(given: Any) -> tuple[Guardrail, ...]:
@@ -231,18 +230,29 @@ class GuardedProvider(StandIn):
         return self._passed[text]
 
     def _outward(self, completion: Completion) -> Completion:
-        if not completion.content:
+        """The answer and the thoughts before it, as the rules let them through."""
+        rules = [rule for rule in self._outs if rule.schema is None]  # thoughts have no form to keep to
+        thinking, rule = self._through(rules, completion.thinking) if completion.thinking else ("", "")
+        text: str | None = completion.content
+        if thinking is not None and text:
+            text, rule = self._through(self._outs, text)
+        if thinking is None or text is None:
+            refusal = _refusal(rule, "the answer was held back").refusal
+            return replace(
+                _bare(completion), content=refusal or "", refusal=refusal, finish_reason="content_filter"
+            )
+        if (text, thinking) == (completion.content, completion.thinking):
             return completion
-        text, rule = self._through(self._outs, completion.content)
-        if text is None:
-            refusal = _refusal(rule, "the answer was held back")
-            return replace(refusal, usage=completion.usage, model=completion.model, source=completion.source)
-        return completion if text == completion.content else replace(completion, content=text)
+        # Beside tool calls a service must get its parts back, or it refuses the next request.
+        calls, parts = completion.tool_calls, completion.parts if completion.tool_calls else ()
+        return replace(_bare(completion), content=text, thinking=thinking, tool_calls=calls, parts=parts)
 
     def _through(self, rules: Sequence[Guardrail], text: str) -> tuple[str | None, str]:
         for rule in rules:
             try:
-                found = rule.look(text)
+                found = rule.look(text, self.record.recorder)
+            except (TapeError, LiveCallError, StoreError, BudgetExceededError):
+                raise  # not the rule's failure: nothing is sent, and the caller hears why
             except Exception as error:  # noqa: BLE001 - a rule that breaks must not let anything through unseen
                 found = (f"{type(error).__name__}: {error}", rule.replacement)
             if found is None:
@@ -276,6 +286,21 @@ class GuardedProvider(StandIn):
 def _refusal(name: str, what: str) -> Completion:
     text = f"[{what}: guardrail {name!r}]"
     return Completion(text, refusal=text, finish_reason="content_filter", usage=Usage(0, 0))
+
+
+def _bare(completion: Completion) -> Completion:
+    """Nothing of what was said but what it took, for the accounts."""
+    used = completion.raw.get("usage") if isinstance(completion.raw, Mapping) else None
+    return replace(
+        completion,
+        content="",
+        thinking="",
+        refusal=None,
+        tool_calls=(),
+        parts=(),
+        logprobs=(),
+        raw=None if used is None else {"usage": used},
+    )
 
 
 def _unfit(text: str, schema: Mapping[str, Any]) -> str | None:

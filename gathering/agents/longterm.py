@@ -224,11 +224,9 @@ class LongTermMemory(IMemory):
         return twin
 
     def options(self) -> dict[str, Any]:
-        """What it was made with, as plain data."""
-        by = self.embedder
+        """What it was made with, as plain data, but for the embedder and the clock."""
         return {
             **({"shared": self.shared} if self.shared else {}),
-            "embedder": by.name if by.name == "local" else f"{by.name}:{by.model}".rstrip(":"),
             "limit": self.limit,
             "max_tokens": self.max_tokens,
             "min_similarity": self.min_similarity,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gathering.agents.memory import WindowMemory, readable
 from gathering.agents.memory_frame import memory_frame
 from gathering.core import display
+from gathering.core.errors import LiveCallError, StoreError, TapeError
 from gathering.core.interfaces import IAgent, ILLMProvider, IMemory, IRecorder
 from gathering.core.messages import MessageDict
 from gathering.core.session import new_id, now
@@ -78,6 +79,8 @@ class SummaryMemory(IMemory):
             return
         try:
             text = self._written([m for _, m in new])
+        except (TapeError, LiveCallError, StoreError):
+            raise  # the turn would meet them too, and a tape that lacks the summary is not to be passed over
         except Exception as error:  # noqa: BLE001 - a model may fail in any way; the person's turn must not
             self.failure = error
             return
@@ -110,10 +113,14 @@ class SummaryMemory(IMemory):
 
     def fork(self, messages: Sequence[MessageDict]) -> SummaryMemory:
         """A memory of its own with these messages, and those summaries that stand for some of them only."""
-        twin = SummaryMemory(self.window.fork(messages), model=self.model, words=self.words, every=self.every)
+        twin = SummaryMemory(self.window.fork(messages), model=self.model, **self.options())
         ids = {str(row["memory_id"]) for row in twin.window.rows()}
         twin.summaries = [s for s in self.summaries if set(s.replaces) <= ids]
         return twin
+
+    def options(self) -> dict[str, Any]:
+        """What it was made with, as plain data, but for the model."""
+        return {"words": self.words, "every": self.every}
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of ``df``."""

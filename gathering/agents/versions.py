@@ -20,6 +20,7 @@ from gathering.agents.summary import SummaryMemory
 from gathering.core.errors import ConfigurationError, UnknownNameError
 from gathering.core.interfaces import ILLMProvider, IMemory, IRecorder
 from gathering.core.masking import mask
+from gathering.core.playback import StandIn
 from gathering.core.registry import PROVIDERS
 from gathering.core.session import new_id, now, session_id
 
@@ -45,7 +46,7 @@ def described(agent: Agent) -> dict[str, Any]:
         "params": _plain(agent.params),
         "personality_blocks": _listed(own, "personality_blocks", agent.personality_blocks, _block),
         "competencies": _listed(own, "competencies", agent.competencies, _competency),
-        "tools": _listed(own, "tools", agent.tools.values(), lambda tool: agent.tool_sources.get(tool.name)),
+        "tools": _tools(agent, own),
         "memory": _memory(agent.memory, own),
         "permissions": _permissions(agent, own),
         "guardrails": _listed(own, "guardrails", agent.guardrails, _guardrail),
@@ -192,13 +193,33 @@ def _hides(description: Any) -> bool:
     return mask(text) != text or re.search(r"://[^/\s:@]+:[^/\s@]+@", text) is not None
 
 
+def _tools(agent: Agent, own: dict[str, list[str]]) -> list[Any]:
+    """Each source once: one of them may stand for several tools, as that of an MCP server does."""
+    found: list[Any] = []
+    sources = agent.tool_sources
+    for source in _listed(own, "tools", agent.tools.values(), lambda tool: sources.get(tool.name)):
+        if source not in found:
+            found.append(source)
+    return found
+
+
 def _provider(provider: ILLMProvider, own: dict[str, list[str]]) -> dict[str, Any] | None:
-    if provider.name not in PROVIDERS:
-        own["llm_provider"] = [type(provider).__name__]
-        return None
+    if isinstance(provider, StandIn):  # a cache before it
+        return _provider(provider.provider, own)
+    known = provider.name in PROVIDERS and isinstance(provider, PROVIDERS.resolve(provider.name))
     options = {k: v for k, v in provider.config.items() if k != "model" and not _SECRET.search(k)}
     found = {"provider": provider.name, "model": provider.model, **_plain(options)}
+    if not known or _hides(found):
+        own["llm_provider"] = [type(provider).__name__]
+        return None
     return {k: v for k, v in found.items() if v not in (None, "")}
+
+
+def _model(model: ILLMProvider | str | None) -> str | None:
+    """The provider as the text that makes it."""
+    if isinstance(model, ILLMProvider):
+        return model.name if model.name == "local" else f"{model.name}:{model.model}".rstrip(":")
+    return model
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -222,32 +243,32 @@ def _block(block: Any) -> dict[str, Any] | None:
 def _competency(competency: Any) -> dict[str, Any] | None:
     if type(competency) is not Competency:
         return None
-    by = competency.embedder
     found = {
         "name": competency.name,
         "level": competency.level,
         "keywords": list(competency.keywords),
         "evidence": list(competency.evidence),
-        "embedder": by and (by.name if by.name == "local" else f"{by.name}:{by.model}".rstrip(":")),
+        "embedder": _model(competency.embedder),
     }
     return {k: v for k, v in found.items() if v not in (None, [])}
 
 
 def _memory(memory: IMemory, own: dict[str, list[str]]) -> list[dict[str, Any]] | None:
+    """The memory from the inside out; None for a plain window, and for one of somebody's own class."""
     found: list[dict[str, Any]] = []
-    if isinstance(memory, LongTermMemory):
-        found.insert(0, {"type": "long_term", **memory.options()})
-        memory = memory.conversation
-    if isinstance(memory, SummaryMemory):
-        found.insert(0, {"type": "summary", "words": memory.words, "every": memory.every})
-        memory = memory.window
-    if type(memory) is WindowMemory:
-        bound = {} if memory.max_tokens is None else {"max_tokens": memory.max_tokens}
-        found.insert(0, {"type": "window", **bound})
-    elif not isinstance(memory, WindowMemory):
+    inner = memory
+    if type(inner) is LongTermMemory:
+        found.insert(0, {"type": "long_term", **inner.options(), "embedder": _model(inner.embedder)})
+        inner = inner.conversation
+    if type(inner) is SummaryMemory:
+        found.insert(0, {"type": "summary", **inner.options(), "model": _model(inner.model)})
+        inner = inner.window
+    if type(inner) is not WindowMemory:
         own["memory"] = [type(memory).__name__]
         return None
-    return found if found != [{"type": "window"}] else None
+    found.insert(0, {"type": "window", "max_tokens": inner.max_tokens})
+    kept = [{k: v for k, v in one.items() if v is not None} for one in found]
+    return kept if kept != [{"type": "window"}] else None
 
 
 def _guardrail(rule: Any) -> dict[str, Any] | None:
@@ -256,11 +277,17 @@ def _guardrail(rule: Any) -> dict[str, Any] | None:
     return {k: v for k in rule.__dataclass_fields__ if (v := getattr(rule, k)) is not None}
 
 
-def _permissions(agent: Agent, own: dict[str, list[str]]) -> list[str] | None:
-    if agent.permissions is None:
+def _permissions(agent: Agent, own: dict[str, list[str]]) -> list[dict[str, Any]] | None:
+    """The rules; a policy that says more than its rules is handed in, or it would allow more than it did."""
+    from gathering.tools.permissions import Policy
+
+    policy = agent.permissions
+    if policy is None:
         return None
-    rules = getattr(agent.permissions, "rules", None)
-    if not isinstance(rules, list):
-        own["permissions"] = [type(agent.permissions).__name__]
+    if type(policy) is not Policy or any(rule.cell is not None for rule in policy.rules):
+        own["permissions"] = [type(policy).__name__]
         return None
-    return [str(rule) for rule in rules]
+    return [
+        {"effect": r.effect, "tool": r.tool, "permission": r.permission, "where": dict(r.where)}
+        for r in policy.rules
+    ]

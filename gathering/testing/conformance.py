@@ -1,7 +1,8 @@
 """What every provider and every tool must do, as tests that a user's own inherits: ten lines, and pytest runs them.
 
 Owns the expectations of ``ILLMProvider`` and ``ITool`` that a class can be held to from outside. It takes no part of
-pytest: a method that begins with ``test_`` raises ``AssertionError`` with what was expected and what came.
+pytest: a method that begins with ``test_`` raises ``AssertionError`` with what was expected and what came, or
+``unittest.SkipTest``, which pytest shows, where there is nothing to try.
 
 >>> from gathering.testing import ScriptedProvider
 >>> class TestMine(ProviderConformance):
@@ -18,6 +19,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
+from unittest import SkipTest
 
 from gathering.agents import Agent
 from gathering.core.errors import GatheringError
@@ -180,7 +182,7 @@ class ProviderConformance(ABC):
     def test_tools_are_called(self) -> None:
         """The model's call comes back with its arguments as a dict, and the tool's result is taken."""
         if not self.takes_tools:
-            return
+            raise SkipTest("takes_tools is False: say True where the model calls tools")
         provider = self.make()
         messages = _user(self.tool_question)
         answer = _completion(provider.complete(messages, [copy.deepcopy(_CITY)]))
@@ -198,7 +200,7 @@ class ProviderConformance(ABC):
     def test_the_key_is_never_shown(self) -> None:
         """Neither the provider's text nor its answer's has the secret in it."""
         if not self.secret:
-            return
+            raise SkipTest("there is no secret: give the key that make() hands over")
         provider = self.make()
         answer = provider.complete(_user(self.question))
         shown = f"{provider!r} {provider} {provider.config!r} {answer!r}"

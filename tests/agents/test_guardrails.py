@@ -9,7 +9,8 @@ import pytest
 
 from gathering import Agent
 from gathering.agents import Guardrail
-from gathering.core.errors import ConfigurationError
+from gathering.core.budget import budget
+from gathering.core.errors import BudgetExceededError, ConfigurationError
 from gathering.core.events import TextDelta
 from gathering.storage import SQLiteStore, Trace
 from gathering.testing import ScriptedProvider
@@ -109,6 +110,30 @@ async def test_a_model_decides(store: SQLiteStore, verdict: str, blocked: bool, 
     assert (reply.finish_reason == "content_filter") is blocked
     assert "Is it rude?" in judge.requests[0].messages[-1]["content"]
     assert [r["decided_by"] for r in store.rows("checks")] == ["model"] * blocked
+
+
+def test_thoughts_are_looked_at_too(store: SQLiteStore) -> None:
+    """A rewritten one goes on without what was found, a blocked one takes its answer along; a schema is for answers."""
+    said = {"thinking": "She is ada@b.org.", "content": "Fine."}
+    reply = made(store, Guardrail("mail", pattern=MAIL, action="rewrite"), answers=[said]).ask("?")
+    assert (reply.thinking, reply.text) == ("She is [removed].", "Fine.")
+    blocked = made(store, Guardrail("mail", pattern=MAIL), answers=[said])
+    stream = blocked.stream("?")
+    done = list(stream)[-1]
+    assert "ada@b.org" not in repr(done)
+    assert (stream.reply.thinking, stream.reply.finish_reason) == ("", "content_filter")
+    form = Guardrail("form", schema={"type": "object"})
+    assert made(store, form, answers=[{"thinking": "Hm.", "content": "{}"}]).ask("?").text == "{}"
+
+
+def test_a_model_that_guards_is_asked_like_any_other(store: SQLiteStore) -> None:
+    """Its calls are rows, and a budget that has no room for it stops the turn instead of letting it through."""
+    judge = ScriptedProvider(["No."] * 3, name="judge")
+    ada = made(store, Guardrail("rude", question="Is it rude?", by=judge), answers=["Hello"] * 2)
+    ada.ask("Hi")
+    assert [r["agent"] for r in store.rows("calls")] == ["ada", "guardrail rude"]
+    with budget(1.0, on_unknown="refuse"), pytest.raises(BudgetExceededError):
+        ada.ask("Hi again")
 
 
 def test_a_rule_that_breaks_lets_nothing_through(store: SQLiteStore) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from gathering import Agent
 from gathering.agents import SummaryMemory, WindowMemory
-from gathering.core.errors import ProviderTimeoutError
+from gathering.core.errors import LiveCallError, ProviderTimeoutError
 from gathering.storage import SQLiteStore
 from gathering.testing import ScriptedProvider
 
@@ -104,3 +104,11 @@ def test_the_agents_own_model_writes_if_no_other_is_named(store: SQLiteStore) ->
     ada = Agent("ada", llm_provider=model, memory=memory, store=store)
     talk(ada, 3)
     assert memory.summaries[-1].text == "short"
+
+
+def test_what_forbids_a_call_is_no_summary_that_failed(store: SQLiteStore) -> None:
+    """A tape without the summary, or a test that allows no live call, is said and not passed over."""
+    ada, memory, _ = made(store, [LiveCallError("a live call was stopped")])
+    with pytest.raises(LiveCallError):
+        talk(ada, 6)
+    assert memory.summaries == []

@@ -14,8 +14,13 @@ import gathering
 from gathering import Agent
 from gathering.agents import Competency, LongTermMemory, PersonalityBlock, SummaryMemory, WindowMemory
 from gathering.core.errors import ConfigurationError, UnknownNameError
+from gathering.core.interfaces import ITool
+from gathering.core.permissions import Decision, PermissionRequest
+from gathering.core.registry import TOOLS
 from gathering.storage import SQLiteStore, Trace
 from gathering.testing import ScriptedProvider
+from gathering.tools.calculator import CalculatorTool
+from gathering.tools.permissions import Policy, Rule
 
 KEY = "sk-proj-Ab3dEfGh1jKlMnOpQrStUv"
 
@@ -159,6 +164,70 @@ def test_a_name_or_version_that_is_not_there(
     made(store).save()
     with pytest.raises(UnknownNameError, match=words):
         gathering.load(name, version, store=store)
+
+
+class Careful(Policy):
+    """A policy that denies what its rules allow."""
+
+    def decide(self, request: PermissionRequest) -> Decision:
+        return Decision("deny", "rule", "never")
+
+
+class Slow(WindowMemory):
+    """A window of one's own class."""
+
+
+class Pair(CalculatorTool):
+    """One source that stands for two tools, as a server of tools does."""
+
+    def expand(self) -> list[ITool]:
+        return [CalculatorTool("one"), CalculatorTool("two")]
+
+
+@pytest.mark.parametrize("policy", [Careful(["allow *"]), Policy([Rule("allow", "calculator", cell=3)])])
+def test_a_policy_never_comes_back_wider(store: SQLiteStore, policy: Policy) -> None:
+    """Rules alone would allow what the policy did not, or for longer: it is to be handed in."""
+    made(store, permissions=policy).save()
+    with pytest.raises(ConfigurationError, match="permissions that only code can make"):
+        gathering.load("ada", store=store)
+    assert gathering.load("ada", store=store, permissions=policy).permissions is policy
+
+
+def test_a_rule_comes_back_to_the_letter(store: SQLiteStore) -> None:
+    """Also one whose pattern has blanks and quotes in it."""
+    rule = Rule("allow", "my tool", "write", (("path", 'a "b" c=*'),))
+    made(store, permissions=[rule]).save()
+    assert gathering.load("ada", store=store).permissions.rules == [rule]  # type: ignore[union-attr]
+
+
+def test_a_memory_comes_back_as_it_was(store: SQLiteStore) -> None:
+    """The model of its summaries too; a class of one's own is handed in, wherever it is inside."""
+    made(store, memory=SummaryMemory(WindowMemory(500), model="local", words=9, every=2)).save()
+    memory = gathering.load("ada", store=store).memory
+    assert isinstance(memory, SummaryMemory)
+    assert isinstance(memory.model, str)
+    assert (memory.model, memory.words, memory.every, memory.window.max_tokens) == ("local", 9, 2, 500)
+    made(store, memory=LongTermMemory(Slow())).save()
+    with pytest.raises(ConfigurationError, match=r"memory that only code can make \(LongTermMemory\)"):
+        gathering.load("ada", store=store)
+
+
+def test_one_source_of_several_tools(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written down once, or its tools would come twice."""
+    monkeypatch.setitem(TOOLS, "pair", Pair)
+    made(store, tools=["pair"]).save()
+    assert sorted(gathering.load("ada", store=store).tools) == ["one", "two"]
+
+
+def test_a_password_in_an_address_is_not_written(tmp_path: Path) -> None:
+    """The provider is to be handed in."""
+    path = tmp_path / "t.sqlite"
+    with SQLiteStore(path) as store:
+        provider = gathering.provider("openai-compatible:m", base_url="https://me:hunter22@host.example/v1")
+        made(store, llm_provider=provider).save()
+        with pytest.raises(ConfigurationError, match="llm_provider"):
+            gathering.load("ada", store=store)
+    assert b"hunter22" not in path.read_bytes()
 
 
 def test_two_kernels_that_save_at_once_keep_both(tmp_path: Path) -> None:
