@@ -39,6 +39,7 @@ from gathering.core.interfaces import (
 from gathering.core.messages import Message, MessageDict, Reply
 from gathering.core.permissions import IPolicy
 from gathering.core.recording import TurnRecord
+from gathering.core.registry import open_panel
 from gathering.core.session import new_id, wrapped
 from gathering.core.stream import Batch, Stream
 from gathering.core.tooling import tool_spec
@@ -142,6 +143,15 @@ class Agent(IAgent):
 
         return Trace(self._recorder(), {"conversation": self.conversation})
 
+    @property
+    def busy(self) -> bool:
+        """Whether it is in the middle of a turn."""
+        return self._turn.locked()
+
+    def trace_rows(self, table: str, where: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Rows of the agent's store as plain dicts, oldest first, for views that need no DataFrame."""
+        return list(self._recorder().rows(table, where))
+
     def ask(self, message: str, *, output: Any = None, images: Iterable[Any] = (), **params: Any) -> Reply:
         """The reply to a message. ``params`` (``temperature``, ``max_tokens``, ...) count for this turn only.
 
@@ -166,6 +176,13 @@ class Agent(IAgent):
         """The turn as typed events, for ``for`` or ``async for``; ``.reply`` is there at the end."""
         question = Question(message, output, images, params, streaming=True)
         return Stream(lambda: self._drive(question), lambda: self._adrive(question))
+
+    def chat(self, **options: Any) -> Any:
+        """A chat panel for a notebook: ``height`` in pixels, ``readonly``, ``starters`` (messages to offer), ``models``.
+
+        ``panel.ask(...)`` asks from code, so that question and answer appear in it.
+        """
+        return open_panel("chat", self, **options)
 
     def resume(self, conversation: str | None = None, **params: Any) -> Reply:
         """The reply of a turn that an earlier kernel began and did not end: the agent's newest, or that conversation's.

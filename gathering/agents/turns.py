@@ -66,6 +66,10 @@ class Turns:
         """
         return Turns(self._path[: self._count(at)], self._tree)
 
+    def versions(self, turn: Turn) -> list[Turn]:
+        """The turns that were taken in the same place, on this path and its forks, oldest first; ``turn`` among them."""
+        return [other for other in list(self._tree.values()) if other.parent == turn.parent]
+
     def messages(self) -> list[Message]:
         """Everything said on the path, in order."""
         return [message for turn in self._path for message in turn.messages]

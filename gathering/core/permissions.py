@@ -7,8 +7,10 @@ prompt: nothing a model or a tool says can change them.
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -24,6 +26,7 @@ __all__ = [
     "PermissionRequest",
     "Scope",
     "ask_person",
+    "asked_by",
     "set_asker",
     "set_witness",
 ]
@@ -77,6 +80,7 @@ Asker: TypeAlias = Callable[[PermissionRequest], Any]
 Witness: TypeAlias = Callable[[PermissionRequest, Asker], Any]
 
 _asker: Asker | None = None
+_asker_here: ContextVar[Asker | None] = ContextVar("asker", default=None)
 _witness: Witness | None = None
 
 
@@ -87,6 +91,16 @@ def set_asker(asker: Asker | None) -> Asker | None:
     return before
 
 
+@contextlib.contextmanager
+def asked_by(asker: Asker) -> Iterator[None]:
+    """Within the block, and within what its task starts, this asker is asked: a panel asks where its person looks."""
+    before = _asker_here.set(asker)
+    try:
+        yield
+    finally:
+        _asker_here.reset(before)
+
+
 def set_witness(witness: Witness | None) -> None:
     """Let every question to a person pass through ``witness`` (a tape); None takes it away."""
     global _witness
@@ -95,7 +109,7 @@ def set_witness(witness: Witness | None) -> None:
 
 def ask_person(request: PermissionRequest) -> Any:
     """The asker's ``Decision`` (or an awaitable of one); where nobody can be asked, the setting ``unattended``."""
-    ask = _asker or unattended
+    ask = _asker_here.get() or _asker or unattended
     return ask(request) if _witness is None else _witness(request, ask)
 
 

@@ -15,7 +15,16 @@ from typing import Any, Generic, TypeVar
 from gathering.core.errors import ConfigurationError, UnknownNameError
 from gathering.core.interfaces import ILLMProvider, ITool
 
-__all__ = ["PROVIDERS", "TOOLS", "Registry", "create_provider", "create_tool", "split_model"]
+__all__ = [
+    "PANELS",
+    "PROVIDERS",
+    "TOOLS",
+    "Registry",
+    "create_provider",
+    "create_tool",
+    "open_panel",
+    "split_model",
+]
 
 T = TypeVar("T")
 
@@ -125,6 +134,7 @@ TOOLS: Registry[ITool] = Registry(
     },
 )
 
+PANELS: Registry[Any] = Registry("panel", "gathering.panels", {"chat": "gathering.notebook.panel:ChatPanel"})
 
 #: Named, not imported: the room of the store is above this one.
 _CACHE = "gathering.storage.cache"
@@ -175,3 +185,8 @@ def create_tool(spec: str | Mapping[str, Any]) -> ITool:
         raise ConfigurationError(f"a tool needs a name, got {spec!r}: write its name or {{name: ..., ...}}")
     config["name"] = name
     return TOOLS.resolve(str(config.get("type") or name)).from_config(config)
+
+
+def open_panel(kind: str, subject: Any, **options: Any) -> Any:
+    """A panel of this kind on an agent, a conversation or a result, for a notebook to show."""
+    return PANELS.resolve(kind)(subject, **options)

@@ -1,0 +1,269 @@
+"""The chat panel: what a person sees of an agent's room, and what they can do there.
+
+Owns the panel's requests and its two outputs in the cell, the live view and the saved transcript below it. The
+conversation itself is the room's (``gathering.notebook.room``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gathering.core.errors import ConfigurationError
+from gathering.core.images import Image
+from gathering.core.messages import Reply
+from gathering.core.permissions import Decision, Effect, Scope
+from gathering.core.portal import portal
+from gathering.notebook.channel import Channel, PanelInfo, Request, State
+from gathering.notebook.items import Item
+from gathering.notebook.room import Room, room_of
+from gathering.notebook.saved import Saved
+from gathering.notebook.widget import Handler, Panel
+
+if TYPE_CHECKING:
+    from gathering.agents import Agent
+
+__all__ = ["ChatPanel"]
+
+T = TypeVar("T")
+
+#: Bytes of one file of text that is put into a message; larger ones belong to a tool.
+LARGEST_TEXT = 256 * 1024
+_SCOPES: dict[str, Scope] = {"once": "once", "session": "session", "always": "always"}
+_EFFECTS: dict[str, Effect] = {"allow": "allow", "deny": "deny"}
+
+
+class ChatPanel(Panel):
+    """A chat with an agent under the cell. ``height`` is in pixels; ``starters`` are messages offered while it is empty.
+
+    ``models`` are names to choose from beside the agent's own. A ``readonly`` panel shows and takes nothing. Several panels on one agent
+    show the same; what is asked in a cell appears as well. ``agent`` is the one it shows now: an edited message
+    goes on with a fork, and the agent it was opened on keeps what it had.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        height: int = 420,
+        readonly: bool = False,
+        starters: Iterable[str] = (),
+        models: Iterable[str] = (),
+    ) -> None:
+        if isinstance(starters, str) or isinstance(models, str):
+            raise ConfigurationError("starters and models are lists: put the text into brackets")
+        if isinstance(height, bool) or not isinstance(height, int) or not 120 <= height <= 4000:
+            raise ConfigurationError(f"height = {height!r} is not usable: give pixels from 120 to 4000")
+        self.height, self.readonly = height, readonly
+        self.starters, self.models = [str(text) for text in starters], [str(name) for name in models]
+        self.room = _on_portal(lambda: room_of(agent))
+        super().__init__()
+        self._saved = Saved(lambda: self.room.items, agent.name)
+        _on_portal(self._join)
+
+    @property
+    def agent(self) -> Agent:
+        """The agent it shows now."""
+        return self.room.agent
+
+    def ask(self, message: str, *, images: Iterable[Any] = (), **params: Any) -> Reply:
+        """The agent's reply, as ``agent.ask``; question and answer appear in the panel while they come.
+
+        Tools run on the caller's thread, and a tool call that needs a person's word is asked about in the cell.
+        """
+        shown = [Image.read(image) for image in images]
+        room = self.room
+        answer = _on_portal(lambda: room.begin(message, shown))
+        try:
+            with room.agent.stream(message, images=shown, **params) as stream:
+                for batch in stream.batches():
+                    portal().loop.call_soon_threadsafe(answer.take, batch)
+            reply = stream.reply
+        except BaseException as error:
+            cut = error
+            _on_portal(lambda: room.finish(cut))
+            raise
+        _on_portal(lambda: room.finish(reply=reply))
+        return reply
+
+    def stop(self) -> None:
+        """End the answer that is coming."""
+        _on_portal(self.room.stop)
+
+    def export(self, path: Any) -> None:
+        """Write the conversation to a file: ``.html``, ``.md``, ``.json`` or ``.ipynb`` by the path's end.
+
+        Raises ``ConfigurationError`` for another one.
+        """
+        from gathering.notebook.exporting import export
+
+        export(path, self.agent.name, _on_portal(lambda: list(self.room.items)))
+
+    def close(self) -> None:
+        """Take the panel out of the page; the agent stays."""
+        _on_portal(self._leave)
+        super().close()
+
+    # What the widget asks
+
+    def handlers(self) -> dict[str, Handler]:
+        """What a person can do."""
+        return {
+            "send": self._send,
+            "stop": lambda request, buffers: self.room.stop(),
+            "retry": self._retry,
+            "edit": self._edit,
+            "branch": self._branch,
+            "model": self._model,
+            "decide": self._decide,
+        }
+
+    @property
+    def channel(self) -> Channel:
+        """The room's."""
+        return self.room.channel
+
+    def info(self) -> PanelInfo:
+        """What it is."""
+        return {
+            "kind": "chat",
+            "title": f"Chat with {self.agent.name}",
+            "height": self.height,
+            "readonly": self.readonly,
+            "starters": self.starters,
+            "agent": self.agent.name,
+            "models": list(dict.fromkeys([self.agent.model, *self.models])),
+        }
+
+    def state(self) -> State:
+        """The room's."""
+        return self.room.state()
+
+    def items(self, size: int, before: str | None = None) -> tuple[list[Item], bool]:
+        """The room's."""
+        return self.room.page(size, before)
+
+    # Requests, on the I/O thread
+
+    def _send(self, request: Request, buffers: list[bytes]) -> None:
+        self._may_write()
+        text, images = _with_files(str(request.get("text", "")), request.get("files") or [], buffers)
+        self.room.send(text, images)
+
+    def _retry(self, request: Request, buffers: list[bytes]) -> None:
+        self._again(str(request.get("id", "")), None)
+
+    def _edit(self, request: Request, buffers: list[bytes]) -> None:
+        text = str(request.get("text", ""))
+        if not text.strip():
+            raise ConfigurationError("the message is empty: write something to send")
+        self._again(str(request.get("id", "")), text)
+
+    def _again(self, identity: str, text: str | None) -> None:
+        self._may_write()
+        room, before, images = self.room.fork_before(identity)
+        self._show(room)
+        pictures = [Image(image["media_type"], image["data"]) for image in images]
+        room.send(before if text is None else text, pictures)
+
+    def _branch(self, request: Request, buffers: list[bytes]) -> None:
+        if self.room.busy:
+            raise ConfigurationError("an answer is coming: press Stop first")
+        self._show(self.room.branch(str(request.get("id", "")), int(request.get("index", -1))))
+        self._saved.refresh()
+
+    def _model(self, request: Request, buffers: list[bytes]) -> Coroutine[Any, Any, None]:
+        self._may_write()
+        return self.room.use_model(str(request.get("name", "")))
+
+    def _decide(self, request: Request, buffers: list[bytes]) -> None:
+        self._may_write()
+        effect, scope = (
+            _EFFECTS.get(str(request.get("effect"))),
+            _SCOPES.get(str(request.get("scope") or "once")),
+        )
+        if effect is None or scope is None:
+            raise ConfigurationError("a decision is allow or deny, for once, session or always")
+        arguments = request.get("arguments")
+        if arguments is not None and not isinstance(arguments, dict):
+            raise ConfigurationError("arguments are a JSON object: {...}")
+        decision = Decision(effect, "person", str(request.get("reason") or ""), scope, arguments)
+        self.room.decide(str(request.get("call", "")), decision)
+
+    def _may_write(self) -> None:
+        if self.readonly:
+            raise ConfigurationError("this panel is for reading: open another with chat()")
+
+    def _show(self, room: Room) -> None:
+        """Show this room in place of the one before."""
+        if room is not self.room:
+            self._leave()
+            self.room = room
+            self._join()
+        self.hello()
+
+    def _join(self) -> None:
+        self.room.catch_up()
+        self.room.channel.sinks.append(self.deliver)
+        self.room.ended.append(self._saved.refresh)
+        _panels[self] = None
+
+    def _leave(self) -> None:
+        if self.deliver in self.room.channel.sinks:
+            self.room.channel.sinks.remove(self.deliver)
+            self.room.ended.remove(self._saved.refresh)
+        _panels.pop(self, None)
+
+    def catch_up(self) -> None:
+        """Show what was said elsewhere since."""
+        if self.room.catch_up():
+            items, more = self.items(50)
+            self.channel.post({"t": "reset", "items": [item.to_dict() for item in items], "more": more})
+            self._saved.refresh()
+        self.room.tell_state()
+
+    def _ipython_display_(self) -> None:
+        self._saved.show(self)
+
+
+_panels: dict[ChatPanel, None] = {}
+
+
+def _on_portal(work: Callable[[], T]) -> T:
+    """Done on the I/O thread, where everything of a room is; the caller waits."""
+
+    async def run() -> T:
+        return work()
+
+    return portal().run(run())
+
+
+def _with_files(
+    text: str, files: Sequence[dict[str, str]], buffers: Sequence[bytes]
+) -> tuple[str, list[Image]]:
+    """The message with the texts that were dropped on it, and the images."""
+    if len(files) != len(buffers):
+        raise ConfigurationError("a file did not arrive whole: drop it again")
+    images: list[Image] = []
+    for file, data in zip(files, buffers, strict=True):
+        name = str(file.get("name") or "file")
+        if str(file.get("media_type", "")).startswith("image/"):
+            images.append(Image.read(data))
+        else:
+            text += f"\n\n{_fenced(name, data)}"
+    return text.strip(), images
+
+
+def _fenced(name: str, data: bytes) -> str:
+    if len(data) > LARGEST_TEXT:
+        raise ConfigurationError(
+            f"{name!r} has {len(data):,} bytes, a message takes {LARGEST_TEXT:,}: give the agent a filesystem tool"
+        )
+    try:
+        inside = data.decode()
+    except UnicodeDecodeError:
+        raise ConfigurationError(
+            f"{name!r} is neither an image nor text: drop something a model can read"
+        ) from None
+    fence = "`" * max(3, 1 + max((len(run) for run in inside.split() if set(run) == {"`"}), default=0))
+    return f"{name}:\n{fence}\n{inside}\n{fence}"

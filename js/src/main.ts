@@ -1,0 +1,39 @@
+/** The door of the bundle: draws a panel into an element and gives back how to take it away. */
+
+import { Chat } from "./chat";
+import { Link } from "./link";
+import type { Model } from "./protocol";
+import style from "./style.css";
+
+export { markdown } from "./render";
+
+interface Context {
+  model: Model;
+  el: HTMLElement;
+  view: string;
+}
+
+export function render({ model, el, view }: Context): () => void {
+  dress(el.getRootNode());
+  const root = document.createElement("section");
+  root.className = "g-panel g-live";
+  // Keys that mean something here must not reach the notebook, where they mean something else.
+  root.dataset["lmSuppressShortcuts"] = "true";
+  for (const name of ["keydown", "keypress", "keyup"]) root.addEventListener(name, (event) => { event.stopPropagation(); });
+  el.append(root);
+  const chat = new Chat(root, new Link(model, view));
+  return () => {
+    chat.close();
+    root.remove();
+  };
+}
+
+/** The style, once for a document or a shadow root. */
+function dress(root: Node): void {
+  const place = root instanceof ShadowRoot ? root : document.head;
+  if (place.querySelector("style[data-gathering]") !== null) return;
+  const sheet = document.createElement("style");
+  sheet.dataset["gathering"] = "";
+  sheet.textContent = style;
+  place.append(sheet);
+}

@@ -1,0 +1,145 @@
+"""A chat panel's life in JupyterLab, as a person lives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from panels import PATIENCE, ChatView, write_notebook
+from playwright.sync_api import expect
+
+SCRIPT = '''
+import threading, time
+import gathering
+from gathering.testing import ScriptedProvider
+
+class Slow(ScriptedProvider):
+    """Says a word, then waits to be stopped."""
+    async def stream(self, messages, tools=None, **params):
+        import asyncio
+        if "slowly" not in messages[-1]["content"]:
+            yield "**Bold** answer to: " + messages[-1]["content"]
+            return
+        yield "It begins "
+        await asyncio.sleep(600)
+
+ada = gathering.Agent("ada", llm_provider=Slow([]))
+'''
+TOOLS = """
+from gathering import tool
+import gathering
+from gathering.testing import ScriptedProvider
+
+@tool(permissions=["write"])
+def send_mail(to: str) -> str:
+    \"\"\"Send a mail.\"\"\"
+    return f"sent to {to}"
+
+def told(messages):
+    return "The mail: " + messages[-1]["content"]
+
+ask = {"tool_calls": [{"name": "send_mail", "arguments": {"to": "bob"}}]}
+ada = gathering.Agent("ada", llm_provider=ScriptedProvider([ask, told] * 4), tools=[send_mail], permissions=["ask * write"])
+"""
+
+
+@pytest.fixture
+def chat(lab: Any, open_notebook: Callable[[str], Any]) -> Callable[..., tuple[Any, ChatView]]:
+    """A function that writes a notebook, runs it, and gives the page and the panel."""
+
+    def opened(*sources: str, name: str = "panel.ipynb") -> tuple[Any, ChatView]:
+        notebook = open_notebook(write_notebook(lab.root, name, *sources))
+        notebook.run_all()
+        return notebook, ChatView.on(notebook.page)
+
+    return opened
+
+
+def test_ask_stop_edit_and_go_back(chat: Callable[..., Any]) -> None:
+    """A message is answered, an answer is stopped and kept, an edited message forks, and both branches can be read."""
+    notebook, panel = chat(SCRIPT, "panel = ada.chat(starters=['Hello?'])\npanel")
+    panel.button("Hello?").click()
+    expect(panel.answer().locator("strong")).to_have_text("Bold")
+    panel.say("Say it slowly")
+    expect(panel.items("assistant").last).to_contain_text("It begins")
+    panel.button("Stop").click()
+    expect(panel.answer("stopped")).to_contain_text("Stopped. What had come is kept.")
+    first = panel.items("user").first
+    first.hover()
+    first.get_by_role("button", name="Edit", exact=True).click()
+    panel.root.get_by_role("textbox", name="Edit message").fill("Hello again?")
+    panel.button("Send again").click()
+    expect(panel.answer()).to_contain_text("Hello again?")
+    expect(panel.items("user")).to_have_count(1)
+    notebook.shot("panel_branches")
+    panel.button("Version before").click()
+    expect(panel.items("user")).to_have_count(2, timeout=PATIENCE)
+    expect(panel.items("user").first).to_contain_text("Hello?")
+
+
+def test_a_tool_is_allowed_or_denied_in_place(chat: Callable[..., Any]) -> None:
+    """The call waits for the person at the panel; what they say is what happens, with their arguments."""
+    notebook, panel = chat(TOOLS, "ada.chat()")
+    panel.say("Mail bob")
+    card = panel.root.get_by_role("group", name="May ada use send_mail (write)?")
+    expect(card).to_be_visible(timeout=PATIENCE)
+    notebook.shot("panel_approval")
+    card.get_by_role("button", name="Edit arguments").click()
+    card.get_by_role("textbox", name="Arguments as JSON").fill('{"to": "carol"}')
+    card.get_by_role("button", name="Allow").click()
+    expect(panel.answer()).to_contain_text("sent to carol")
+    panel.say("And again")
+    expect(card).to_be_visible(timeout=PATIENCE)
+    card.get_by_role("button", name="Deny").click()
+    expect(panel.answer()).to_contain_text("not allowed")
+
+
+def test_several_panels_and_cells_stay_in_step(chat: Callable[..., Any]) -> None:
+    """Two panels on one agent show the same, and what a cell asks appears in both."""
+    notebook, one = chat(SCRIPT, "ada.chat()", "panel = ada.chat(readonly=True)\npanel", "1")
+    two = ChatView.on(notebook.page, place=1)
+    one.say("Hello?")
+    expect(two.answer()).to_contain_text("Hello?")
+    expect(two.box).not_to_be_visible()
+    notebook.page.evaluate(
+        "() => { const cell = jupyterapp.shell.currentWidget.content.widgets[3];"
+        ' cell.model.sharedModel.setSource(\'panel.ask("from a cell"); ada.ask("and beside it").text\'); }'
+    )
+    notebook.run_cell(3)
+    notebook.wait_idle()
+    for panel in (one, two):
+        expect(panel.items("assistant")).to_have_count(3, timeout=PATIENCE)
+        expect(panel.items("assistant").last).to_contain_text("and beside it")
+
+
+def test_keys_stay_in_the_panel(chat: Callable[..., Any]) -> None:
+    """Letters that are commands of the notebook are letters in the panel; Enter sends."""
+    notebook, panel = chat(SCRIPT, "ada.chat()")
+    cells = notebook.page.locator(".jp-Notebook .jp-Cell").count()
+    panel.box.click()
+    notebook.page.keyboard.type("ddaabb")
+    notebook.page.keyboard.press("Enter")
+    expect(panel.answer()).to_contain_text("ddaabb")
+    assert notebook.page.locator(".jp-Notebook .jp-Cell").count() == cells
+
+
+def test_without_its_kernel_the_transcript_is_left(
+    lab: Any, chat: Callable[..., Any], open_notebook: Any
+) -> None:
+    """The saved notebook, opened without the kernel that made it, shows what was said, and is small."""
+    notebook, panel = chat(SCRIPT, "ada.chat()", name="saved.ipynb")
+    panel.say("Will this stay?")
+    panel.answer()
+    expect(notebook.page.locator(".g-saved")).to_be_hidden()
+    notebook.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+    book = nbformat.read(lab.root / "saved.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+    kept = [o for o in book.cells[1].outputs if "text/html" in o.get("data", {})]
+    assert "Will this stay?" in kept[-1]["data"]["text/plain"]
+    assert Path(lab.root / "saved.ipynb").stat().st_size < 20_000
+    notebook.page.evaluate("() => jupyterapp.serviceManager.sessions.shutdownAll()")
+    again = open_notebook("saved.ipynb")
+    expect(again.page.locator(".g-saved")).to_contain_text("Will this stay?", timeout=PATIENCE)
+    again.shot("panel_reopened")
