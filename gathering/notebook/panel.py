@@ -16,7 +16,7 @@ from gathering.core.permissions import Decision, Effect, Scope
 from gathering.core.portal import portal
 from gathering.notebook.channel import Channel, PanelInfo, Request, State
 from gathering.notebook.items import Item
-from gathering.notebook.room import Room, room_of
+from gathering.notebook.room import Room, follow_cells, room_of
 from gathering.notebook.saved import Saved
 from gathering.notebook.widget import Handler, Panel
 
@@ -60,6 +60,7 @@ class ChatPanel(Panel):
         super().__init__()
         self._saved = Saved(lambda: self.room.items, agent.name)
         _on_portal(self._join)
+        follow_cells()
 
     @property
     def agent(self) -> Agent:
@@ -203,30 +204,16 @@ class ChatPanel(Panel):
         self.hello()
 
     def _join(self) -> None:
-        self.room.catch_up()
         self.room.channel.sinks.append(self.deliver)
         self.room.ended.append(self._saved.refresh)
-        _panels[self] = None
 
     def _leave(self) -> None:
         if self.deliver in self.room.channel.sinks:
             self.room.channel.sinks.remove(self.deliver)
             self.room.ended.remove(self._saved.refresh)
-        _panels.pop(self, None)
-
-    def catch_up(self) -> None:
-        """Show what was said elsewhere since."""
-        if self.room.catch_up():
-            items, more = self.items(50)
-            self.channel.post({"t": "reset", "items": [item.to_dict() for item in items], "more": more})
-            self._saved.refresh()
-        self.room.tell_state()
 
     def _ipython_display_(self) -> None:
         self._saved.show(self)
-
-
-_panels: dict[ChatPanel, None] = {}
 
 
 def _on_portal(work: Callable[[], T]) -> T:

@@ -15,6 +15,7 @@ from gathering.core.errors import ConfigurationError
 from gathering.core.images import Image
 from gathering.core.messages import Message, Usage
 from gathering.core.permissions import Decision, PermissionRequest, asked_by
+from gathering.core.portal import portal
 from gathering.core.registry import create_provider
 from gathering.notebook.answer import Answer
 from gathering.notebook.channel import Channel, State
@@ -23,8 +24,10 @@ from gathering.notebook.items import Item, Part, question_item, sendable, turn_i
 if TYPE_CHECKING:
     from gathering.agents import Agent
 
-__all__ = ["Room", "room_of"]
+__all__ = ["PAGE", "Room", "follow_cells", "room_of"]
 
+#: Items a view is sent at once.
+PAGE = 50
 #: Turns taken elsewhere whose tokens and cost are looked up in the trace when a panel catches up.
 LOOKED_UP = 100
 
@@ -47,7 +50,7 @@ class Room:
         # The agents that were forked from each other here: what a branch is gone back to.
         self._family = [] if family is None else family
         self._family.append(agent)
-        self.catch_up()
+        self._caught_up()
 
     # What is there
 
@@ -78,6 +81,16 @@ class Room:
 
     def catch_up(self) -> bool:
         """Show turns that were taken elsewhere, in a cell for example; whether there were any."""
+        if not self._caught_up():
+            return False
+        items, more = self.page(PAGE)
+        self.channel.post({"t": "reset", "items": [item.to_dict() for item in items], "more": more})
+        self.tell_state()
+        for ended in list(self.ended):
+            ended()
+        return True
+
+    def _caught_up(self) -> bool:
         path = list(self.agent.turns)
         if self.busy or [turn.turn_id for turn in path] == self._shown:
             return False
@@ -293,3 +306,21 @@ def room_of(agent: Agent, family: list[Agent] | None = None) -> Room:
     if room is None:
         room = _rooms[id(agent)] = Room(agent, family)
     return room
+
+
+_followed: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def follow_cells() -> None:
+    """From now on a cell that has run brings the open rooms up to date; nothing where there are no cells."""
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    if shell is not None and shell not in _followed:
+        _followed.add(shell)
+        shell.events.register("post_run_cell", _after_cell)
+
+
+def _after_cell(result: object = None) -> None:
+    for room in list(_rooms.values()):
+        portal().loop.call_soon_threadsafe(room.catch_up)

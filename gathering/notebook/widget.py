@@ -17,11 +17,9 @@ from gathering.notebook.answer import failure
 from gathering.notebook.assets import asset, asset_version, static_text
 from gathering.notebook.channel import VERSION, Channel, Outgoing, PanelInfo, Request, State
 from gathering.notebook.items import Item
+from gathering.notebook.room import PAGE
 
-__all__ = ["PAGE", "Handler", "Panel", "PanelWidget"]
-
-#: Items a view is sent at once.
-PAGE = 50
+__all__ = ["Handler", "Panel", "PanelWidget"]
 
 Handler: TypeAlias = "Callable[[Request, list[bytes]], Coroutine[Any, Any, None] | None]"
 

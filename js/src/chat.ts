@@ -108,7 +108,7 @@ export class Chat implements Listener {
   state(state: State): void {
     this.composer.phase(state.phase === "answering");
     this.models.disabled = state.phase !== "idle";
-    this.totals.textContent = [tokens(state.tokens.input, state.tokens.output), money(state.cost)].filter(Boolean).join(" · ");
+    this.totals.textContent = [state.turns > 0 ? tokens(state.tokens.input, state.tokens.output) : "", money(state.cost)].filter(Boolean).join(" · ");
     const known = [...this.models.options].map((option) => option.value);
     if (!known.includes(state.model)) this.offer([state.model, ...known]);
     this.models.value = state.model;

@@ -152,7 +152,7 @@ export class Message {
     if (item.status === "error" && item.error !== null) {
       said.push(h("p", { class: "g-error", role: "alert" }, h("span", {}, item.error.message), item.error.next ? ` ${item.error.next}` : null));
     }
-    this.footer.replaceChildren(...said, this.meta(), this.buttons());
+    this.footer.replaceChildren(...said, this.meta(), ...this.branches(), this.buttons());
   }
 
   private meta(): HTMLElement {
@@ -166,18 +166,20 @@ export class Message {
     const { item, acts } = this;
     const row = h("span", { class: "g-acts" });
     if (item.role === "note") return row;
-    if (item.branch !== null && acts !== null) row.append(...this.branches(item.branch, acts));
     if (acts !== null) row.append(button("Copy", () => { acts.copy(item); }, { kind: "g-quiet" }));
     if (acts !== null && item.role === "user") row.append(button("Edit", () => { this.startEdit(); }, { kind: "g-quiet" }));
     if (acts !== null && item.role === "assistant") row.append(button("Retry", () => { acts.retry(item); }, { kind: "g-quiet" }));
     return row;
   }
 
-  private branches({ index, count }: { index: number; count: number }, acts: Acts): Node[] {
-    const back = button("Version before", () => { acts.branch(this.item, index - 1); }, { sign: "‹", kind: "g-quiet" });
-    const on = button("Version after", () => { acts.branch(this.item, index + 1); }, { sign: "›", kind: "g-quiet" });
+  private branches(): Node[] {
+    const { acts, item } = this;
+    if (item.branch === null || acts === null) return [];
+    const { index, count } = item.branch;
+    const back = button("Version before", () => { acts.branch(item, index - 1); }, { sign: "‹", kind: "g-quiet" });
+    const on = button("Version after", () => { acts.branch(item, index + 1); }, { sign: "›", kind: "g-quiet" });
     back.disabled = index === 0;
     on.disabled = index === count - 1;
-    return [back, h("span", { class: "g-meta" }, `${index + 1} of ${count}`), on];
+    return [h("span", { class: "g-branch" }, back, h("span", { class: "g-meta" }, `${index + 1} of ${count}`), on)];
   }
 }

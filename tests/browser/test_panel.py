@@ -12,7 +12,6 @@ from panels import PATIENCE, ChatView, write_notebook
 from playwright.sync_api import expect
 
 SCRIPT = '''
-import threading, time
 import gathering
 from gathering.testing import ScriptedProvider
 
@@ -26,7 +25,7 @@ class Slow(ScriptedProvider):
         yield "It begins "
         await asyncio.sleep(600)
 
-ada = gathering.Agent("ada", llm_provider=Slow([]))
+ada = gathering.Agent("ada", llm_provider=Slow(["said in a cell"]))
 '''
 TOOLS = """
 from gathering import tool
@@ -106,13 +105,13 @@ def test_several_panels_and_cells_stay_in_step(chat: Callable[..., Any]) -> None
     expect(two.box).not_to_be_visible()
     notebook.page.evaluate(
         "() => { const cell = jupyterapp.shell.currentWidget.content.widgets[3];"
-        ' cell.model.sharedModel.setSource(\'panel.ask("from a cell"); ada.ask("and beside it").text\'); }'
+        ' cell.model.sharedModel.setSource(\'panel.ask("from a cell"); ada.ask("beside it").text\'); }'
     )
     notebook.run_cell(3)
     notebook.wait_idle()
     for panel in (one, two):
         expect(panel.items("assistant")).to_have_count(3, timeout=PATIENCE)
-        expect(panel.items("assistant").last).to_contain_text("and beside it")
+        expect(panel.items("assistant").last).to_contain_text("said in a cell")
 
 
 def test_keys_stay_in_the_panel(chat: Callable[..., Any]) -> None:
