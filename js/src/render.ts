@@ -48,6 +48,11 @@ const parser = new Marked({
   extensions: [math],
   renderer: {
     html: ({ text }) => escaped(text),
+    // The panel's title is a second-level heading: what a model calls a title stands below it.
+    heading({ tokens, depth }) {
+      const level = Math.min(6, depth + 2);
+      return `<h${level}>${this.parser.parseInline(tokens)}</h${level}>`;
+    },
     image: ({ href, text }) => anchor(href, escaped(text || "image"), null),
     link({ href, title, tokens }) {
       return anchor(href, this.parser.parseInline(tokens), title ?? null);
@@ -115,14 +120,14 @@ function dress(code: HTMLElement, colour: boolean): void {
   if (pre === null) return;
   pre.tabIndex = 0;
   pre.setAttribute("aria-label", language ? `code in ${language}` : "code");
-  pre.setAttribute("role", "region");
+  pre.setAttribute("role", "group");
 }
 
 function wrap(element: Element, name: string): void {
   const around = document.createElement("div");
   around.className = name;
   around.tabIndex = 0;
-  around.setAttribute("role", "region");
+  around.setAttribute("role", "group");
   around.setAttribute("aria-label", "table");
   element.replaceWith(around);
   around.append(element);

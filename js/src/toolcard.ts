@@ -50,7 +50,7 @@ function brief(call: Call): string {
 }
 
 function field(label: string, text: string): HTMLElement {
-  const pre = h("pre", { tabindex: 0, role: "region", "aria-label": label }, text);
+  const pre = h("pre", { tabindex: 0, role: "group", "aria-label": label }, text);
   return h("div", { class: "g-field" }, h("span", { class: "g-label" }, label), pre);
 }
 
