@@ -331,6 +331,7 @@ def test_a_reader_is_left_where_they_are(kernel: Kernel) -> None:
     kernel.hello(*(item(f"a{i}", text="word " * 120) for i in range(12)), more=True)
     log = kernel.root.get_by_role("log")
     log.evaluate("log => { log.scrollTop = 100; }")
+    expect(kernel.root.get_by_role("button", name="Newest")).to_be_visible()
     kernel.change(t="start", item=item("last", status="open"))
     kernel.change(t="delta", id="last", part=0, k="text", off=0, text="word " * 200)
     expect(kernel.root.get_by_role("button", name="Newest")).to_be_visible()

@@ -123,6 +123,7 @@ Please report this to https://github.com/markedjs/marked.`,t){let r="<p>An error
   font: inherit;
   padding: 4px 6px;
 }
+.g-panel ::placeholder { color: var(--g-muted); opacity: 0.8; }
 .g-panel .g-models { max-width: 16em; font-size: 0.85em; }
 .g-frame { position: relative; flex: 1 1 auto; min-height: 0; display: flex; }
 .g-log { flex: 1; overflow-y: auto; padding: 12px; overscroll-behavior: contain; }
