@@ -27,7 +27,7 @@ from gathering.core.session import new_id, now, session_id
 if TYPE_CHECKING:
     from gathering.agents.agent import Agent
 
-__all__ = ["described", "digest_of", "load", "save"]
+__all__ = ["described", "digest_of", "load", "recall_conversation", "save"]
 
 #: Of a provider's configuration, what is a key or may hold one.
 _SECRET = re.compile(r"key|token|secret|password|headers|auth", re.IGNORECASE)
@@ -67,6 +67,7 @@ def save(agent: Agent, store: IRecorder) -> int:
     identity = f"{agent.name}@{digest}"
     known = list(store.rows("agents", {"agent_id": identity}))
     row: dict[str, Any] = {"agent_id": identity, "saved_at": now(), "conversation": agent.conversation}
+    row["session"] = session_id()
     row["outcomes"] = {
         c.name: [c.outcomes.done, c.outcomes.tried] for c in agent.competencies if isinstance(c, Competency)
     }
@@ -77,7 +78,6 @@ def save(agent: Agent, store: IRecorder) -> int:
             "tools": ", ".join(agent.tools),
             "description": description,
             "created_at": row["saved_at"],
-            "session": session_id(),
         }
     store.put("agents", row)
     store.flush()
@@ -126,7 +126,7 @@ def load(
         if done_of and isinstance(competency, Competency):
             competency.outcomes.done, competency.outcomes.tried = done_of
     if conversation and row["conversation"]:
-        _take_up(agent, store, str(row["conversation"]))
+        recall_conversation(agent, store, str(row["conversation"]))
     return agent
 
 
@@ -144,7 +144,7 @@ def _found(name: str, version: int | None, store: IRecorder) -> Mapping[str, Any
     return found
 
 
-def _take_up(agent: Agent, store: IRecorder, conversation: str) -> None:
+def recall_conversation(agent: Agent, store: IRecorder, conversation: str) -> None:
     """Let the agent remember what was said; another kernel that runs and has the conversation keeps it to itself."""
     from gathering.agents.resuming import recall_turns
 

@@ -183,6 +183,18 @@ def _model(agent: IAgent, model: str | None) -> Iterator[None]:
         agent.llm_provider = before
 
 
+def _chat(context: Context) -> Any:
+    from gathering.notebook.panels import open_chat
+
+    return open_chat(context.space, str(context.name), context.request.options)
+
+
+def _restore(context: Context) -> pd.DataFrame:
+    from gathering.notebook.panels import restore_agents
+
+    return restore_agents(context.space, tuple(context.request.names))
+
+
 def _compare(context: Context) -> Any:
     from gathering.notebook.comparing import run_comparison
 
@@ -320,6 +332,7 @@ COMMANDS: Mapping[str, Callable[[Context], Any]] = {
     "agent": _agent,
     "agents": _agents,
     "ask": _ask,
+    "chat": _chat,
     "compare": _compare,
     "converse": _converse,
     "memory": _memory,
@@ -329,6 +342,7 @@ COMMANDS: Mapping[str, Callable[[Context], Any]] = {
     "messages": _table(lambda trace: trace.messages()),
     "tool-calls": _table(lambda trace: trace.tool_calls()),
     "permissions": _permissions,
+    "restore": _restore,
     "explain": _explain,
     "tape": _tape,
     "budget": _budget,

@@ -170,6 +170,16 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
             example="ask ada -o reply What is 15% of {{ amount }}?",
         ),
         Subcommand(
+            "chat",
+            "a chat panel with an agent",
+            ("NAME",),
+            options=(
+                Option("--height", "how high it is, in pixels (420)", _count, "PIXELS"),
+                Option("--readonly", "a panel to read, not to write in"),
+            ),
+            example="chat ada",
+        ),
+        Subcommand(
             "compare",
             "ask several models or @agents the same, side by side",
             ("MODEL",),
@@ -227,6 +237,13 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
         Subcommand("messages", "what was said, as a DataFrame", may=("NAME",)),
         Subcommand("tool-calls", "what tools were called with and gave, as a DataFrame", may=("NAME",)),
         Subcommand("permissions", "the rules of agents and what was decided by them", may=("NAME",)),
+        Subcommand(
+            "restore",
+            "bring back the agents of a kernel that is gone, with what they had said",
+            may=("NAME",),
+            tail="many",
+            example="restore",
+        ),
         Subcommand(
             "explain",
             "exactly what would be sent for a message; sends nothing",

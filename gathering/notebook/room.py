@@ -7,11 +7,12 @@ other threads hand work over. What a panel is, and its view, is ``gathering.note
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gathering.core.errors import ConfigurationError
+from gathering.core.errors import ConfigurationError, GatheringError
 from gathering.core.images import Image
 from gathering.core.messages import Message, Usage
 from gathering.core.permissions import Decision, PermissionRequest, asked_by
@@ -51,6 +52,7 @@ class Room:
         self._family = [] if family is None else family
         self._family.append(agent)
         self._caught_up()
+        self._keep()
 
     # What is there
 
@@ -164,9 +166,15 @@ class Room:
             answer.fail(error, kept)
         if self.items[-2].branch is not None:
             self.channel.end(self.items[-2])
+        self._keep()
         self.tell_state()
         for ended in list(self.ended):
             ended()
+
+    def _keep(self) -> None:
+        """Let a later kernel bring the agent back (``%gathering restore``); one that cannot be written down is not kept."""
+        with contextlib.suppress(GatheringError):
+            self.agent.save()
 
     def send(self, message: str, images: Sequence[Image] = ()) -> None:
         """Ask, and let the answer come."""

@@ -77,7 +77,7 @@ def conversation_bundle(name: str, items: Sequence[Item], most: int | None = Non
     plain = "\n".join([*head, *(_plain(item) for item in shown)])
     inside = "".join(_html(item) for item in shown)
     lines = "".join(f"<p>{html.escape(line)}</p>" for line in head[1:])
-    label = html.escape(title, quote=True)
+    label = html.escape(f"Transcript of the chat with {name}", quote=True)
     page = f'<section class="g-saved" aria-label="{label}"><h4>{html.escape(title)}</h4>{lines}{inside}</section>'
     return bundle(
         plain,

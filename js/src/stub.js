@@ -23,7 +23,6 @@ function load(model, view) {
 export default {
   async render({ model, el }) {
     const view = crypto.randomUUID?.() ?? String(Math.random()).slice(2);
-    el.classList.add("g-live");
     cache.module ??= load(model, view).catch((error) => {
       delete cache.module;
       throw error;

@@ -142,3 +142,28 @@ def test_without_its_kernel_the_transcript_is_left(
     again = open_notebook("saved.ipynb")
     expect(again.page.locator(".g-saved")).to_contain_text("Will this stay?", timeout=PATIENCE)
     again.shot("panel_reopened")
+
+
+def test_a_kernel_that_restarts_gives_back_its_agents(chat: Callable[..., Any]) -> None:
+    """After a restart the panel says so and the transcript shows; restore brings the conversation into a new panel."""
+    notebook, first = chat(
+        SCRIPT, "ada.chat()", "%load_ext gathering", "%gathering restore ada", "ada.chat()"
+    )
+    first.say("Remember me?")
+    first.answer()
+    expect(notebook.page.locator(".g-saved").first).to_contain_text("Remember me?", timeout=PATIENCE)
+    notebook.page.evaluate(
+        "() => jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.restart()"
+    )
+    expect(notebook.page.get_by_role("status").filter(has_text="%gathering restore").first).to_be_visible(
+        timeout=PATIENCE
+    )
+    expect(notebook.page.locator(".g-saved").first).to_be_visible()
+    notebook.page.wait_for_function(
+        "() => jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.status === 'idle'"
+    )
+    for index in (0, 2, 3, 4):
+        notebook.run_cell(index)
+        notebook.wait_idle()
+    again = ChatView.on(notebook.page, place=1)
+    expect(again.items("user")).to_contain_text("Remember me?", timeout=PATIENCE)

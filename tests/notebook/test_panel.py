@@ -18,6 +18,7 @@ from gathering import tool
 from gathering.core.portal import portal
 from gathering.notebook.items import Item
 from gathering.notebook.panel import ChatPanel
+from gathering.storage import SQLiteStore
 from gathering.testing import ScriptedProvider
 
 PATIENCE = 20
@@ -118,13 +119,14 @@ class Waiting(ScriptedProvider):
 
 
 @pytest.fixture
-def opened() -> Iterator[Callable[..., Page]]:
+def opened(tmp_path: Path) -> Iterator[Callable[..., Page]]:
     """A function that opens a panel on an agent with this script, and its page."""
+    store = SQLiteStore(tmp_path / "trace.sqlite")
     panels: list[ChatPanel] = []
 
     def make(script: Any = (), panel: dict[str, Any] | None = None, **parts: Any) -> Page:
         provider = script if isinstance(script, ScriptedProvider) else ScriptedProvider(list(script))
-        agent = gathering.Agent("ada", llm_provider=provider, **{"store": None, **parts})
+        agent = gathering.Agent("ada", llm_provider=provider, store=store, **parts)
         panels.append(agent.chat(**(panel or {})))
         return Page(panels[-1])
 
@@ -273,12 +275,11 @@ def test_two_panels_stay_in_step_and_follow_python(opened: Callable[..., Page]) 
     other.panel.close()
 
 
-def test_turns_taken_elsewhere_are_caught_up_with(opened: Callable[..., Page], tmp_path: Path) -> None:
+def test_turns_taken_elsewhere_are_caught_up_with(opened: Callable[..., Page]) -> None:
     """What a cell asked appears with its tokens when the cell is over; after a rewind it is gone."""
     from gathering.notebook.room import _after_cell
-    from gathering.storage import SQLiteStore
 
-    page = opened(["one", "two"], store=SQLiteStore(tmp_path / "trace.sqlite"))
+    page = opened(["one", "two"])
     page.ask("ready")
     page.panel.agent.ask("in a cell")
     _after_cell()
