@@ -33,6 +33,7 @@ export class Formulas {
     span.removeAttribute("title");
     span.classList.add("g-math");
     span.dataset["shown"] = span.dataset["math"] ?? "";
+    if (span.dataset["math"] === "display") span.tabIndex = 0; // a wide one is scrolled with the keyboard
     delete span.dataset["math"];
   }
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import nbformat
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from panels import PATIENCE, ChatView, write_notebook
 from playwright.sync_api import expect
 
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 SCRIPT = '''
 import gathering
 from gathering.testing import ScriptedProvider
@@ -167,3 +169,47 @@ def test_a_kernel_that_restarts_gives_back_its_agents(chat: Callable[..., Any]) 
         notebook.wait_idle()
     again = ChatView.on(notebook.page, place=1)
     expect(again.items("user")).to_contain_text("Remember me?", timeout=PATIENCE)
+
+
+RICH = r'''
+import gathering
+from gathering import tool
+from gathering.testing import ScriptedProvider
+
+@tool
+def mean(values: list[float]) -> float:
+    """The mean of some numbers."""
+    return sum(values) / len(values)
+
+ANSWER = """The mean is **2.5**. In general it is
+
+$$\\bar{x} = \\frac{1}{n}\\sum_{i=1}^{n} x_i$$
+
+| value | distance from the mean |
+|------:|-----------------------:|
+| 1 | 1.5 |
+| 4 | 1.5 |
+
+```python
+# the same in one line
+mean = sum(values) / len(values)
+```
+"""
+wants = {"thinking": "I should use the tool.", "tool_calls": [{"name": "mean", "arguments": {"values": [1, 2, 3, 4]}}]}
+ada = gathering.Agent("ada", llm_provider=ScriptedProvider([wants, ANSWER]), tools=[mean])
+'''
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"])
+def test_it_follows_the_theme_and_keeps_nobody_out(chat: Callable[..., Any], theme: str) -> None:
+    """In each theme of JupyterLab a panel with tools, a table, code and a formula breaks no rule of axe."""
+    notebook, panel = chat(RICH, "ada.chat(height=620)")
+    notebook.page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+    notebook.page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme)
+    panel.say("What is the mean of 1, 2, 3 and 4?")
+    panel.answer()
+    expect(panel.root.locator("math")).to_be_visible(timeout=PATIENCE)
+    notebook.shot(f"panel_{theme.split()[-1].lower()}")
+    panel.root.locator("summary").first.click()
+    results = Axe().run(notebook.page, context=".g-panel", options={"runOnly": WCAG})
+    assert results.violations_count == 0, results.generate_report()
