@@ -11,7 +11,7 @@ QUICK_TESTS := tests/test_layers.py tests/test_exports.py tests/test_house.py te
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test check format docs bench notebooks outputs weights clean
+.PHONY: help demo lab test check format docs bench notebooks outputs js js-check weights clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,7 @@ lab: weights ## open the quickstart in JupyterLab
 	@$(BIN)/jupyter lab $(QUICKSTART)
 
 test: weights ## run every test there is, with coverage
+	@sh scripts/js_check.sh
 	@$(PY) tests/browser/find_chromium.py --install
 	@rm -f .coverage .coverage.*
 	@mkdir -p build
@@ -64,6 +65,16 @@ notebooks: weights ## record the tapes again and write the notebooks' outputs fr
 
 outputs: $(READY) ## write the notebooks' outputs again from the tapes that are there (asks no model)
 	@$(PY) scripts/notebooks.py outputs notebooks/*.ipynb
+
+js/node_modules: js/package-lock.json
+	@cd js && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+js: js/node_modules ## build the panels' page again (needs Node 20; nobody who only uses the package does)
+	@cd js && node build.mjs
+
+js-check: ## types, lint and tests of the page, and whether the built one is what its source gives
+	@sh scripts/js_check.sh
 
 clean: ## remove what the other targets made, except .venv/
 	@rm -rf build dist htmlcov docs/notebooks .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

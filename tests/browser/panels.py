@@ -12,6 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 __all__ = ["ChatView", "write_notebook"]
 
 PATIENCE = 30_000
+SHOTS = Path(__file__).parent.parent.parent / "build" / "browser"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class ChatView:
         """Write and send."""
         self.box.fill(text)
         self.button("Send").click()
+
+    def shot(self, name: str) -> None:
+        """A picture of the panel."""
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self.root.screenshot(path=SHOTS / f"{name}.png")
 
     def items(self, role: str) -> Locator:
         return self.root.locator(f"[data-role={role}]")

@@ -156,7 +156,10 @@ Please report this to https://github.com/markedjs/marked.`,t){let r="<p>An error
 .g-panel pre code { background: none; padding: 0; }
 .g-table { overflow-x: auto; }
 .g-panel .g-table table { border-collapse: collapse; font-size: inherit; margin: 0; }
-.g-panel .g-table th, .g-panel .g-table td { border: 1px solid var(--g-line); padding: 3px 8px; text-align: left; background: none; color: inherit; }
+.g-panel .g-table th, .g-panel .g-table td { border: 1px solid var(--g-line); padding: 3px 8px; background: none; color: inherit; }
+.g-panel .g-table :is(th, td):not([align]) { text-align: left; }
+.g-panel .g-table [align="right"] { text-align: right; }
+.g-panel .g-table [align="center"] { text-align: center; }
 .g-math[data-shown="display"] { display: block; text-align: center; margin: 0.6em 0; overflow-x: auto; }
 .g-image { max-width: 240px; max-height: 180px; border-radius: 4px; display: block; }
 .g-empty .g-body::after { content: "…"; color: var(--g-muted); animation: g-wait 1.2s ease-in-out infinite; }
