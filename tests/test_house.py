@@ -14,7 +14,7 @@ import pytest
 PROJECT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
 MAKEFILE = (PROJECT / "Makefile").read_text("utf-8")
-TARGETS = re.findall(r"^([a-z]+):.*##", MAKEFILE, re.MULTILINE)
+TARGETS = re.findall(r"^([a-z-]+):.*##", MAKEFILE, re.MULTILINE)
 REQUIREMENTS = [
     *PYPROJECT["dependencies"],
     *(r for rs in PYPROJECT["optional-dependencies"].values() for r in rs),

@@ -83,7 +83,7 @@ def test_ask_stop_edit_and_go_back(chat: Callable[..., Any]) -> None:
 
 def test_a_tool_is_allowed_or_denied_in_place(chat: Callable[..., Any]) -> None:
     """The call waits for the person at the panel; what they say is what happens, with their arguments."""
-    notebook, panel = chat(TOOLS, "ada.chat()")
+    _, panel = chat(TOOLS, "ada.chat()")
     panel.say("Mail bob")
     card = panel.root.get_by_role("group", name="May ada use send_mail (write)?")
     expect(card).to_be_visible(timeout=PATIENCE)
