@@ -1,0 +1,103 @@
+"""A chat panel in a real kernel, with the test as the page at the other end of its comm: Stop, and what a cell leaves."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from kernels import PATIENCE, RunningKernel, SlowServer, running_kernel, serve
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture
+def server() -> Iterator[SlowServer]:
+    """A slow chat-completions server on the loopback."""
+    made = SlowServer()
+    stop = serve(made)
+    yield made
+    stop()
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[RunningKernel]:
+    """A kernel with a trace of its own."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "GATHERING"))}
+    with running_kernel({**environment, "GATHERING_STORE": str(tmp_path / "trace.sqlite")}) as kernel:
+        yield kernel
+
+
+class Wire:
+    """The page's end of the comm of the one panel in the kernel."""
+
+    def __init__(self, kernel: RunningKernel, server: SlowServer) -> None:
+        self.kernel, self.count = kernel, 0
+        kernel.must(
+            "import gathering\n"
+            f"slow = gathering.provider('openai-compatible:slow', base_url={server.url!r})\n"
+            "ada = gathering.Agent('ada', llm_provider=slow)\n"
+            "panel = ada.chat()"
+        )
+        self.comm = kernel.must("print(panel.widget.comm.comm_id)").text.strip()
+
+    def request(self, t: str, **fields: Any) -> None:
+        """Send a request of a view."""
+        self.count += 1
+        content = {"t": t, "view": "v", "n": self.count, **fields}
+        data = {"method": "custom", "content": content}
+        client = self.kernel.client
+        client.shell_channel.send(client.session.msg("comm_msg", {"comm_id": self.comm, "data": data}))
+
+
+@pytest.mark.parametrize(
+    "cell", ["", "import asyncio; await asyncio.sleep(30)"], ids=["idle", "awaited cell"]
+)
+def test_stop_closes_the_connection_at_once(kernel: RunningKernel, server: SlowServer, cell: str) -> None:
+    """Stop in the panel hangs up on the provider, whether the kernel is idle or awaits something in a cell."""
+    import ipykernel
+
+    if cell and int(ipykernel.__version__.split(".")[0]) < 7:
+        pytest.skip("ipykernel 6 takes no message of a panel while a cell runs")
+    wire = Wire(kernel, server)
+    wire.request("send", text="tell me slowly")
+    assert server.waiting.wait(PATIENCE)
+    running = kernel.start(cell) if cell else ""
+    wire.request("stop")
+    assert server.hung_up.wait(PATIENCE)
+    if running:
+        kernel.manager.interrupt_kernel()
+        kernel.finish(running)
+    shown = kernel.must(
+        "while panel.room.busy: pass\nprint(panel.room.items[-1].status, panel.room.items[-1].text)"
+    )
+    assert shown.text.strip() == "stopped The first half"
+
+
+def test_interrupt_ends_what_a_cell_asks_of_the_panel(kernel: RunningKernel, server: SlowServer) -> None:
+    """``panel.ask`` in a cell is ended by the kernel's Stop; the panel has what had come."""
+    wire = Wire(kernel, server)
+    assert wire.comm
+    running = kernel.start("panel.ask('tell me slowly')")
+    assert server.waiting.wait(PATIENCE)
+    kernel.manager.interrupt_kernel()
+    assert server.hung_up.wait(PATIENCE)
+    assert kernel.finish(running).reply["ename"] == "KeyboardInterrupt"
+    shown = kernel.must("print(panel.room.items[-1].status, panel.room.items[-1].text)")
+    assert shown.text.strip() == "stopped The first half"
+
+
+def test_a_panel_in_a_cell_nobody_watches_is_its_transcript(
+    kernel: RunningKernel, server: SlowServer
+) -> None:
+    """Where nobody can type, a panel shows itself as one display, which is its transcript."""
+    Wire(kernel, server)
+    quiet = kernel.must("panel")
+    assert "Chat with ada" in quiet.text
+    assert "widget-view" not in str(quiet.published)
