@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gathering.core.errors import CheckFailedError, ConfigurationError
+from gathering.core.errors import CheckFailedError, ConfigurationError, GatheringError
 from gathering.testing import Check, check
 
-__all__ = ["check_reply"]
+__all__ = ["check_reply", "check_tagged"]
 
 #: Options that say more about another one.
 _BESIDE = {"threshold": "similar", "by": "judged"}
@@ -55,3 +55,19 @@ def _one(
         checks.judged(value, by=options["by"])
     else:
         getattr(checks, name)(value)
+
+
+def check_tagged(lines: Sequence[str]) -> str:
+    """What a cell's tags ask for, done with the answer that was the cell's value; what failed, empty if nothing did.
+
+    Called in the kernel by the test runner, after the cell.
+    """
+    from IPython.core.getipython import get_ipython
+
+    from gathering.notebook.magics import Magic
+
+    try:
+        Magic(get_ipython()).run(f"check _ {' '.join(lines)}", None)
+    except GatheringError as error:
+        return str(error)
+    return ""

@@ -6,23 +6,32 @@ dates, durations, addresses and ids. ``--gathering-live`` lifts all of that for 
 
 from __future__ import annotations
 
+import ast
+import functools
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gathering.core import session
+from gathering.testing.cells import cell_label, check_lines
 from gathering.testing.outputs import read_settled
 
 __all__ = [
     "no_live_calls",
     "pytest_addoption",
+    "pytest_collect_file",
     "pytest_configure",
+    "pytest_runtest_call",
     "pytest_runtest_setup",
+    "pytest_runtest_teardown",
     "sanitize_patterns",
 ]
+
+#: Seconds a kernel may take for a question of the runner.
+_PATIENCE = 60
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -65,6 +74,83 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
     return result
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[None, Any, Any]:
+    """Name the cells of a notebook by what they ask: ``Cell 3: What is 15% of 2500?``."""
+    found = yield
+    for notebook in found:
+        if _is_cell(notebook):
+            notebook.collect = functools.partial(_named, notebook, notebook.collect)
+    return found
+
+
+def _named(notebook: Any, collect: Callable[[], Iterator[Any]]) -> Iterator[pytest.Item]:
+    for cell in collect():
+        label = cell_label(cell.cell.source)
+        name = f"{cell.name}: {label}" if label else cell.name
+        made = type(cell).from_parent(
+            notebook, name=name, cell_num=cell.cell_num, cell=cell.cell, options=cell.options
+        )
+        made.reportinfo = functools.partial(_where, made)
+        yield made
+
+
+def _where(cell: Any) -> tuple[Path, int, str]:
+    return cell.path, 0, cell.nodeid
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """After a cell has run and its outputs were compared, do the checks that its tags ask for."""
+    result = yield
+    if _is_cell(item):
+        cell: Any = item
+        lines = check_lines(cell.cell.metadata)
+        if lines and (failed := asked_of_kernel(cell.parent.kernel, _CHECKS.format(lines=lines))):
+            cell.raise_cell_error(failed)
+        _done(cell.parent).add(item.nodeid)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, Any, Any]:
+    """After the last cell, an entry of a tape that no cell has played is an error."""
+    if _is_cell(item) and (nextitem is None or nextitem.parent is not item.parent):
+        notebook: Any = item.parent
+        cells = sum(cell.cell_type == "code" for cell in notebook.nb.cells)
+        if (
+            len(_done(notebook)) == cells and notebook.kernel.is_alive()
+        ):  # otherwise it is no wonder that some are left
+            unused = asked_of_kernel(notebook.kernel, _UNUSED)
+            if unused:
+                try:
+                    return (yield)
+                finally:
+                    pytest.fail(unused, pytrace=False)
+    return (yield)
+
+
+#: What the kernel is asked: expressions whose value is a text, empty if all is well.
+_CHECKS = "__import__('gathering.notebook.checking', fromlist=['checking']).check_tagged({lines!r})"
+_UNUSED = "__import__('gathering.testing.tape', fromlist=['tape']).unused_entries()"
+
+
+def asked_of_kernel(kernel: Any, expression: str) -> str:
+    """The text that an expression has in the kernel. It leaves no output there and counts no cell."""
+    identity = kernel.kc.execute("", silent=True, user_expressions={"asked": expression})
+    while (reply := kernel.kc.get_shell_msg(timeout=_PATIENCE))["parent_header"].get("msg_id") != identity:
+        pass
+    found = reply["content"].get("user_expressions", {}).get("asked", {})
+    if found.get("status") != "ok":
+        return f"{found.get('ename', 'the kernel')}: {found.get('evalue', 'gave no answer')}"
+    return str(ast.literal_eval(found["data"]["text/plain"]))
+
+
+def _done(notebook: Any) -> set[str]:
+    done: set[str] = notebook.__dict__.setdefault("_gathering_done", set())
+    return done
+
+
 def sanitize_patterns() -> list[tuple[str, str]]:
     """The shipped patterns and what each is replaced by, as in ``nbval_sanitize.cfg``."""
     lines = Path(__file__).with_name("nbval_sanitize.cfg").read_text("utf-8").splitlines()
@@ -76,7 +162,8 @@ def _runs_notebooks(config: pytest.Config) -> bool:
     return bool(config.getoption("nbval", False) or config.getoption("nbval_lax", False))
 
 
-def _is_cell(item: pytest.Item) -> bool:
+def _is_cell(item: Any) -> bool:
+    """Whether this is nbval's: a cell, or a notebook."""
     return type(item).__module__.partition(".")[0] == "nbval"
 
 

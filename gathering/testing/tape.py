@@ -29,7 +29,7 @@ from gathering.testing.tape_lines import tape_key
 from gathering.testing.tape_miss import kind_of, missing, title
 from gathering.testing.tape_provider import TapedProvider
 
-__all__ = ["Mode", "Tape", "Unused", "current_tape", "opened", "rehearse", "tape"]
+__all__ = ["Mode", "Tape", "Unused", "current_tape", "opened", "rehearse", "tape", "unused_entries"]
 
 Mode: TypeAlias = Literal["auto", "record", "replay", "live"]
 Unused: TypeAlias = Literal["error", "ignore"]
@@ -75,6 +75,17 @@ def tape(
 def opened() -> list[Tape]:
     """All tapes that were put in in this process, also those that are out again, in that order."""
     return list(_opened)
+
+
+def unused_entries() -> str:
+    """What ``check_unused`` of the tapes of this process says, in one text; empty where every entry was played."""
+    said = []
+    for one in _opened:
+        try:
+            one.check_unused()
+        except TapeError as error:
+            said.append(str(error))
+    return "\n".join(said)
 
 
 def rehearse() -> None:

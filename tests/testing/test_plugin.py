@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Any
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from gathering.testing.plugin import sanitize_patterns
 
@@ -63,3 +67,76 @@ def test_the_shipped_patterns_take_out_what_differs(text: str, then: str) -> Non
     for pattern, replacement in sanitize_patterns():
         text = re.sub(pattern, replacement, text)
     assert text == then
+
+
+SETUP = """%load_ext gathering
+import gathering
+from gathering.testing import ScriptedProvider
+ada = gathering.Agent("ada", llm_provider=ScriptedProvider(["It is 375.", "Blue."]))
+%gathering tape lesson.jsonl"""
+
+
+def notebook(pytester: pytest.Pytester, *cells: Any, record: bool = True) -> Path:
+    """A notebook of code cells (a text, or a text and metadata), executed once with its tape recorded."""
+    book: Any = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
+    for cell in cells:
+        source, metadata = (cell, {}) if isinstance(cell, str) else cell
+        book.cells.append(nbformat.v4.new_code_cell(source, metadata=metadata))  # type: ignore[no-untyped-call]
+    path = pytester.path / "lesson.ipynb"
+    if record:
+        client = NotebookClient(
+            book, resources={"metadata": {"path": str(pytester.path)}}, record_timing=False
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("GATHERING_TAPE_MODE", "record")
+            patch.setenv("PYTEST_VERSION", "recording")
+            client.execute()
+    nbformat.write(book, path)  # type: ignore[no-untyped-call]
+    return path
+
+
+ASKED = "%%gathering ask ada\nWhat is 15% of 2500?"
+
+
+@pytest.mark.kernel
+def test_a_cell_is_named_by_its_prompt(pytester: pytest.Pytester) -> None:
+    """Each item says what its cell asks, and a notebook that is as it was passes."""
+    notebook(pytester, SETUP, ASKED)
+    result = run(pytester, "--nbval", "--nbval-current-env", "-v", "-p", "no:xdist")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*Cell 1: What is 15% of 2500?*PASSED*"])
+
+
+@pytest.mark.kernel
+def test_the_checks_of_a_cells_tags(pytester: pytest.Pytester) -> None:
+    """A tag checks the answer without code; one that does not hold fails the cell and says what was expected."""
+    good = (ASKED, {"tags": ["check:contains=375", "check:no-tool"]})
+    bad = ("%%gathering ask ada\nWhich colour?", {"gathering": {"check": {"contains": ["Blue", "Green"]}}})
+    notebook(pytester, SETUP, good, bad)
+    result = run(pytester, "--nbval", "--nbval-current-env", "-p", "no:xdist")
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["*contains 'Green' does not hold*"])
+
+
+@pytest.mark.kernel
+def test_an_entry_that_no_cell_plays_is_an_error(pytester: pytest.Pytester) -> None:
+    """When a question was taken out, the run says which entry of the tape is left over."""
+    path = notebook(pytester, SETUP, ASKED, "%%gathering ask ada\nWhich colour?")
+    book = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    del book.cells[2]
+    nbformat.write(book, path)  # type: ignore[no-untyped-call]
+    result = run(pytester, "--nbval", "--nbval-current-env", "-p", "no:xdist")
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*1 of 2 entries of the tape*'Which colour?'*"])
+
+
+@pytest.mark.kernel
+def test_a_changed_prompt_says_what_changed(pytester: pytest.Pytester) -> None:
+    """The cell that asks something else fails with the nearest recording, field by field; the others pass."""
+    path = notebook(pytester, SETUP, ASKED)
+    book = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    book.cells[1].source = ASKED.replace("15%", "20%")
+    nbformat.write(book, path)  # type: ignore[no-untyped-call]
+    result = run(pytester, "--nbval", "--nbval-current-env", "-p", "no:xdist")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*Cell 1: What is 20% of 2500?*", "*15%*20%*"])
