@@ -1,4 +1,4 @@
-"""The ``gathering`` command: ``models``, ``models pull``, ``doctor``, ``tape``, and ``gathering --version``.
+"""The ``gathering`` command: ``models``, ``models pull``, ``doctor``, ``tape``, ``test``, and ``gathering --version``.
 
 Owns the words on the command line and what is printed; the work is done in the rooms. Also ``python -m gathering``.
 """
@@ -17,7 +17,7 @@ __all__ = ["main"]
 
 _TAPE = ("show", "check", "prune", "merge", "rerecord", "scan")
 #: What follows ``gathering``, and what may follow that.
-_COMMANDS: Mapping[str, Sequence[str]] = {"models": ("list", "pull"), "doctor": (), "tape": _TAPE}
+_COMMANDS: Mapping[str, Sequence[str]] = {"models": ("list", "pull"), "doctor": (), "tape": _TAPE, "test": ()}
 _COLUMNS = ("provider", "model", "available", "why not")
 
 
@@ -53,7 +53,7 @@ def _check_words(words: Sequence[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     from gathering import __version__
-    from gathering.testing import tape_cli
+    from gathering.testing import lanes_cli, tape_cli
 
     parser = argparse.ArgumentParser(prog="gathering", description="Agents in notebooks: the command line.")
     parser.add_argument("--version", action="version", version=f"gathering {__version__}")
@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("names", nargs="*", metavar="PROVIDER", help="only these (also PROVIDER:MODEL)")
     doctor.set_defaults(run=_doctor)
     tape_cli.add_to(commands)
+    lanes_cli.add_to(commands)
     return parser
 
 

@@ -87,6 +87,7 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("local_threads", "threads of the embedded model", None, _count),
         Setting("local_context", "tokens the embedded model can hold", None, _count),
         Setting("auto_pull", "fetch the embedded model's weights at first use", False, _switch),
+        Setting("tape_set", "the name of a set of parameters, which has tapes of its own", None, _text),
         Setting(
             "tape_mode", "auto, record, replay or live", "auto", _one_of("auto", "record", "replay", "live")
         ),

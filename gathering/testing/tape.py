@@ -12,6 +12,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 from gathering.core import config, session
@@ -77,6 +78,12 @@ def opened() -> list[Tape]:
     return list(_opened)
 
 
+def _of_set(path: str | PathLike[str]) -> Path:
+    """The file for the parameters a notebook runs with: ``lesson.amount-500.jsonl`` in place of ``lesson.jsonl``."""
+    file, name = Path(path), config.get("tape_set")
+    return file.with_name(f"{file.stem}.{name}{file.suffix}") if name else file
+
+
 def unused_entries() -> str:
     """What ``check_unused`` of the tapes of this process says, in one text; empty where every entry was played."""
     said = []
@@ -122,7 +129,7 @@ class Tape:
         _check("tools", tools, get_args(Tools))
         self.speed, self.tools, self.when_unused = speed, tools, unused
         self.private = _private(private)
-        self.file = TapeFile(path)
+        self.file = TapeFile(_of_set(path))
         self.played = self.recorded = 0
         self._lock = threading.Lock()
         self._asked: dict[str, int] = defaultdict(int)

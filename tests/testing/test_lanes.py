@@ -1,0 +1,228 @@
+"""``gathering test``, as it is typed: lanes, table, reports, baseline and parameters, with real kernels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import nbformat
+import pytest
+
+from gathering.__main__ import main
+from gathering.core.errors import ConfigurationError
+from gathering.testing.baseline import baseline_of, read_baseline, write_baseline
+from gathering.testing.cells import cell_label, check_lines
+from gathering.testing.parameters import parameters_of, read_values, set_name, with_values
+from gathering.testing.verdict import Rate
+
+SETUP = """%load_ext gathering
+import gathering
+from gathering.testing import ScriptedProvider
+from pathlib import Path
+
+def answer(messages):
+    "Right, but for every third live run."
+    count = Path("count.txt")
+    number = int(count.read_text()) + 1 if count.exists() else 1
+    count.write_text(str(number))
+    return f"It is {375 if number % 3 else 376}."
+
+ada = gathering.Agent("ada", llm_provider=ScriptedProvider([answer, "Blue <b>"]))
+%gathering tape lesson.jsonl"""
+PARAMETERS = ("amount = 2500", {"tags": ["parameters"]})
+ASKED = "%%gathering ask ada -o reply\nWhat is 15% of {{ amount }}?"
+CHECKED = "%gathering check reply --contains 375"
+
+
+@pytest.fixture
+def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A notebook with a parameter, a question and a check, its tape and outputs recorded."""
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "lesson.ipynb", SETUP, PARAMETERS, ASKED, CHECKED)
+    assert main(["test", "lesson.ipynb", "--record"]) == 0
+    return path
+
+
+def write(path: Path, *cells: Any) -> Path:
+    book: Any = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
+    for number, cell in enumerate(cells):
+        source, metadata = (cell, {}) if isinstance(cell, str) else cell
+        made = nbformat.v4.new_code_cell(source, metadata=metadata)  # type: ignore[no-untyped-call]
+        made["id"] = f"c{number}"
+        book.cells.append(made)
+    nbformat.write(book, path)  # type: ignore[no-untyped-call]
+    return path
+
+
+def change(path: Path, cell: int, before: str, after: str) -> None:
+    book = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    assert before in book.cells[cell].source
+    book.cells[cell].source = book.cells[cell].source.replace(before, after)
+    nbformat.write(book, path)  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.kernel
+def test_a_notebook_that_is_as_it_was_passes(notebook: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line a notebook, and recording again from the same answers gives the same bytes."""
+    capsys.readouterr()
+    assert main(["test", "lesson.ipynb"]) == 0
+    assert "lesson.ipynb  replay  4 passed" in capsys.readouterr().out
+    before = notebook.read_bytes()
+    Path("count.txt").unlink()
+    assert main(["test", "lesson.ipynb", "--record"]) == 0
+    assert notebook.read_bytes() == before
+
+
+@pytest.mark.kernel
+def test_a_change_is_named_in_table_and_reports(notebook: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A cell that asks something else fails in all three forms, which say what changed; no key is in any."""
+    key = "sk-proj-" + "aB3d" * 8
+    change(notebook, 2, "15%", f"20% ({key})")
+    capsys.readouterr()
+    assert main(["test", "lesson.ipynb", "--junit", "out/r.xml", "--html", "out/r.html"]) == 1
+    said = capsys.readouterr().out
+    assert "FAILED    Cell 2: What is 20%" in said
+    assert "differs in prompt" in Path("out/r.html").read_text()
+    suite = ElementTree.parse("out/r.xml").getroot()[0]
+    assert (suite.get("tests"), suite.get("failures")) == ("4", "2")
+    for text in (said, Path("out/r.xml").read_text(), Path("out/r.html").read_text()):
+        assert "aB3d" not in text
+
+
+@pytest.mark.kernel
+def test_live_runs_are_judged_beside_a_baseline(notebook: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a baseline nothing is decided; with one the rate, its interval and pass^k are said."""
+    Path("count.txt").unlink()
+    capsys.readouterr()
+    assert main(["test", "lesson.ipynb", "--live", "--repeats", "3", "--update-baseline"]) == 3
+    assert "undecided: 2 of 3, no baseline yet; pass^3 0.00" in capsys.readouterr().out
+    (name,) = read_baseline(notebook)
+    assert name == "cell 4: contains '375'"
+    write_baseline(notebook, {name: Rate(200, 200)})
+    Path("count.txt").write_text("2")
+    assert main(["test", "lesson.ipynb", "--live", "--repeats", "1", "--margin", "0.01"]) == 1
+    assert "worse: 0 of 1, before 200 of 200" in capsys.readouterr().out
+
+
+@pytest.mark.kernel
+def test_parameters_have_tapes_of_their_own(notebook: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another value needs its own recording, says so without one, and leaves notebook and tape alone."""
+    before = notebook.read_bytes(), Path("lesson.jsonl").read_bytes()
+    assert main(["test", "lesson.ipynb", "-p", "amount=500"]) == 1
+    assert "no recording of 'What is 15% of 500?'" in capsys.readouterr().out
+    assert main(["test", "lesson.ipynb", "-p", "amount=500", "--record"]) == 0
+    assert main(["test", "lesson.ipynb", "-p", "amount=500"]) == 0
+    assert "What is 15% of 500?" in Path("lesson.amount-500.jsonl").read_text()
+    assert (notebook.read_bytes(), Path("lesson.jsonl").read_bytes()) == before
+    assert [p.name for p in Path().glob(".*.ipynb")] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["nowhere.ipynb"], "there is no notebook 'nowhere.ipynb'"),
+        (["empty"], "there is no notebook in 'empty'"),
+        (["broken.ipynb"], "is no notebook"),
+        (["plain.ipynb", "-p", "amount=1"], "has no parameters"),
+        (["plain.ipynb", "-p", "amount"], "write NAME=VALUE"),
+        (["plain.ipynb", "--repeats", "3"], "belong to --live"),
+        (["plain.ipynb", "--live", "--repeats", "0"], "give 1 or more"),
+    ],
+)
+def test_a_wrong_word_is_one_line(
+    words: list[str],
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What cannot be done says why, and what would be right."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.ipynb").write_text("{")
+    write(tmp_path / "plain.ipynb", "1 + 1")
+    assert main(["test", *words]) in (1, 2)
+    said = capsys.readouterr().err.strip()
+    assert why in said
+    assert "\n" not in said
+
+
+def test_an_unknown_parameter_names_the_nearest(tmp_path: Path) -> None:
+    """A name that is no parameter of the notebook is refused with the right one."""
+    book = nbformat.read(write(tmp_path / "n.ipynb", PARAMETERS), as_version=4)  # type: ignore[no-untyped-call]
+    assert parameters_of(book) == {"amount": 2500}
+    with pytest.raises(ConfigurationError, match="did you mean 'amount'"):
+        with_values(book, {"amuont": 1}, "n.ipynb")
+    changed = with_values(book, {"amount": "a 'text'"}, "n.ipynb")
+    assert changed.cells[1].source == "amount = \"a 'text'\""
+    assert len(book.cells) == 1
+
+
+def test_values_and_their_names() -> None:
+    """A literal is what it is, anything else a text; a set has one name in any order, which a file can have."""
+    assert read_values(["a=1", "b=[1, 2]", "c=two words", "d=None"]) == {
+        "a": 1,
+        "b": [1, 2],
+        "c": "two words",
+        "d": None,
+    }
+    assert set_name({"b": "x/y", "a": 1}) == set_name({"a": 1, "b": "x/y"}) == "a-1_b-x_y"
+
+
+@pytest.mark.parametrize(
+    ("source", "label"),
+    [
+        ("%%gathering ask ada\nWhat is\n  it?", "What is"),
+        ("%%gathering agent ada\nhistory: x", "%%gathering agent ada"),
+        ("# only\n\nx = 1", "x = 1"),
+        ("", ""),
+        ("a::b", "a:b"),
+        ("x" * 80, "x" * 57 + "..."),
+    ],
+)
+def test_a_cells_name(source: str, label: str) -> None:
+    """A cell is named by what it asks or does."""
+    assert cell_label(source) == label
+
+
+def test_checks_of_tags_and_metadata() -> None:
+    """Tags and metadata say the same; what is no check is refused."""
+    assert check_lines({"tags": ["check:contains=it's 375", "check:no-tool", "answer"]}) == [
+        "--contains 'it'\"'\"'s 375'",
+        "--no-tool",
+    ]
+    assert check_lines({"gathering": {"check": {"max_cost": 0.01, "contains": ["a", "b"]}}}) == [
+        "--max-cost 0.01",
+        "--contains a",
+        "--contains b",
+    ]
+    assert check_lines({}) == []
+    with pytest.raises(ConfigurationError, match="no name"):
+        check_lines({"tags": ["check:; rm=1"]})
+    with pytest.raises(ConfigurationError, match=r"gathering\.check"):
+        check_lines({"gathering": {"check": "contains"}})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"version": 2, "checks": {}}', '{"version": 1, "checks": {"a": {"passed": 3, "runs": 1}}}'],
+)
+def test_a_file_that_is_no_baseline(tmp_path: Path, text: str) -> None:
+    """A broken baseline is one line that says how to write it anew."""
+    path = tmp_path / "n.ipynb"
+    baseline_of(path).write_text(text)
+    with pytest.raises(ConfigurationError):
+        read_baseline(path)
+
+
+def test_a_baseline_is_the_same_bytes_for_the_same_figures(tmp_path: Path) -> None:
+    """Written in any order it is sorted, and it comes back as it was."""
+    rates = {"b": Rate(1, 2), "a": Rate(3, 3)}
+    path = write_baseline(tmp_path / "n.ipynb", rates)
+    before = path.read_bytes()
+    write_baseline(tmp_path / "n.ipynb", dict(reversed(rates.items())))
+    assert path.read_bytes() == before
+    assert list(json.loads(before)["checks"]) == ["a", "b"]
+    assert read_baseline(tmp_path / "n.ipynb") == rates
