@@ -121,17 +121,35 @@ _OUTCOMES: Mapping[Word, Outcome] = {
 
 
 def record(path: Path, values: Mapping[str, Any], seen: Seen) -> None:
-    """Record the notebook's tape anew. Without ``values`` the notebook gets the outputs of that run, as a test will see them."""
+    """Record the notebook's tape anew. Without ``values`` the notebook gets its outputs as a run from that tape shows them.
+
+    Raises ``ConfigurationError`` where a cell fails; the notebook stays as it was then.
+    """
     import nbformat
 
     seen(f"{path.name}: recording")
     notebook = with_values(_read(path), values, path.name) if values else _read(path)
-    variables = {"GATHERING_TAPE_MODE": "record", "PYTEST_VERSION": "recording"}
-    if values:
-        variables["GATHERING_TAPE_SET"] = set_name(values)
-    _execute(notebook, path, variables)
+    variables = {
+        "PYTEST_VERSION": "recording",
+        **({"GATHERING_TAPE_SET": set_name(values)} if values else {}),
+    }
+    for mode in (
+        ("record",) if values else ("record", "replay")
+    ):  # latencies are those of the tape in the second one
+        _execute_or_say(notebook, path, {**variables, "GATHERING_TAPE_MODE": mode})
     if not values:
         nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
+
+
+def _execute_or_say(notebook: Any, path: Path, variables: Mapping[str, str]) -> None:
+    from nbclient.exceptions import CellExecutionError
+
+    try:
+        _execute(notebook, path, variables)
+    except CellExecutionError as err:
+        raise ConfigurationError(
+            f"{path.name} cannot be recorded, a cell failed ({err.ename}: {err.evalue}): correct it, or tag it 'raises-exception'"
+        ) from err
 
 
 def _execute(notebook: Any, path: Path, variables: Mapping[str, str], **options: Any) -> None:

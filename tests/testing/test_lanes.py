@@ -119,6 +119,19 @@ def test_parameters_have_tapes_of_their_own(notebook: Path, capsys: pytest.Captu
     assert [p.name for p in Path().glob(".*.ipynb")] == []
 
 
+@pytest.mark.kernel
+def test_a_notebook_that_fails_is_not_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error while recording is one line, and the notebook stays as it was."""
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "bad.ipynb", "1 / 0")
+    before = path.read_bytes()
+    assert main(["test", "bad.ipynb", "--record"]) == 1
+    assert "bad.ipynb cannot be recorded, a cell failed (ZeroDivisionError" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

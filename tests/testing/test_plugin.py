@@ -140,3 +140,11 @@ def test_a_changed_prompt_says_what_changed(pytester: pytest.Pytester) -> None:
     result = run(pytester, "--nbval", "--nbval-current-env", "-p", "no:xdist")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*Cell 1: What is 20% of 2500?*", "*15%*20%*"])
+
+
+@pytest.mark.kernel
+def test_cells_are_counted(pytester: pytest.Pytester) -> None:
+    """A table with the cell in which something happened is the same under nbval, which alone counts no cells."""
+    notebook(pytester, SETUP, ASKED, "ada.trace.calls()[['model', 'cell']]")
+    result = run(pytester, "--nbval", "--nbval-current-env", "-p", "no:xdist")
+    result.assert_outcomes(passed=3)
