@@ -12,7 +12,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,8 +121,15 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[Lab]:
     """JupyterLab over a copy of the project's notebooks, with nothing of the user's own configuration."""
-    home, root = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("lab") / "notebooks"
+    root = tmp_path_factory.mktemp("lab") / "notebooks"
     shutil.copytree(PROJECT / "notebooks", root, ignore=shutil.ignore_patterns(".*"))
+    with served(command, root, tmp_path_factory.mktemp("home")) as lab:
+        yield lab
+
+
+@contextmanager
+def served(command: Callable[[Lab], list[str]], root: Path, home: Path) -> Iterator[Lab]:
+    """A server started by this command on a free port, over this folder; stopped with its kernels at the end."""
     lab = Lab(f"http://127.0.0.1:{free_port()}", secrets.token_hex(16), root)
     with (home / "server.log").open("wb") as log:
         server = subprocess.Popen(
@@ -180,27 +188,30 @@ def own_environment(home: Path) -> dict[str, str]:
 
 def wait_for(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None:
     """Return when the server answers. Raises with its last words if it ends or takes too long."""
-    request = urllib.request.Request(f"{lab.url}/api/status", headers={"Authorization": f"token {lab.token}"})
+    headers = {"Authorization": f"token {lab.token}"}
+    request = urllib.request.Request(f"{lab.url}/api/status", headers=headers)
     end = time.monotonic() + START_SECONDS
     while server.poll() is None and time.monotonic() < end:
         try:
             urllib.request.urlopen(request, timeout=2).close()
             return
+        except urllib.error.HTTPError:
+            return  # it answers, if not that
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)  # between two looks at another process; nothing in the tests waits by time
     raise RuntimeError(f"JupyterLab did not start: {log.read_text()[-2000:]}")
 
 
-@pytest.fixture
-def page(chromium: str, tmp_path: Path) -> Iterator[Page]:
-    """A page in a browser of its own; the test fails if anything was an error on its console.
+@contextmanager
+def browser_page(chromium: str, profile: Path) -> Iterator[tuple[Page, list[str]]]:
+    """A page in a browser of its own, and what were errors on its console.
 
     Playwright's loop would forbid every asyncio test that runs after it in this process, so it ends with the test.
     """
     errors: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch_persistent_context(
-            tmp_path / "profile",
+            profile,
             executable_path=chromium,
             args=BROWSER_FLAGS,
             viewport={"width": 1280, "height": 900},
@@ -209,8 +220,15 @@ def page(chromium: str, tmp_path: Path) -> Iterator[Page]:
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.extend(error_in(message)))
-        yield page
+        yield page, errors
         browser.close()
+
+
+@pytest.fixture
+def page(chromium: str, tmp_path: Path) -> Iterator[Page]:
+    """A page; the test fails if anything was an error on its console."""
+    with browser_page(chromium, tmp_path / "profile") as (page, errors):
+        yield page
     assert not errors
 
 
