@@ -111,7 +111,7 @@ class ChatPanel(Panel):
         """What a person can do."""
         return {
             "send": self._send,
-            "stop": lambda request, buffers: self.room.stop(),
+            "stop": self._stop,
             "retry": self._retry,
             "edit": self._edit,
             "branch": self._branch,
@@ -150,6 +150,10 @@ class ChatPanel(Panel):
         self._may_write()
         text, images = _with_files(str(request.get("text", "")), request.get("files") or [], buffers)
         self.room.send(text, images)
+
+    def _stop(self, request: Request, buffers: list[bytes]) -> None:
+        self._may_write()
+        self.room.stop()
 
     def _retry(self, request: Request, buffers: list[bytes]) -> None:
         self._again(str(request.get("id", "")), None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import string
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,13 @@ import pytest
 import gathering
 from gathering.core.errors import AuthenticationError
 from gathering.core.permissions import Decision, set_asker
+from gathering.notebook.items import Item, turn_items
+from gathering.notebook.saved import conversation_bundle
+from gathering.notebook.transcript import Transcript
 from gathering.storage import SQLiteStore
 from gathering.testing import ScriptedProvider, tape
+from gathering.testing.lanes import Result
+from gathering.testing.report import html_page, junit_xml, table
 from gathering.testing.scan import scan
 
 TAPE = "lesson.jsonl"
@@ -80,3 +87,57 @@ def test_a_key_planted_anywhere_is_not_on_the_tape(form: str) -> None:
     assert scan([TAPE]) == []
     with tape(TAPE, "replay"):
         assert lesson([]) == recorded == [True, False]
+
+
+def test_a_hundred_keys_leave_nowhere(tmp_path: Path) -> None:
+    """102 different keys, one of each form in each place: none is on the tape, in the trace, in an output or in a report."""
+    rng = random.Random(20261124)
+    letters = string.ascii_letters + string.digits
+
+    def bodies() -> list[str]:
+        return ["a1B" + "".join(rng.choices(letters, k=29)) for _ in FORMS]
+
+    places = {name: bodies() for name in ("prompt", "answer", "thinking", "result", "failure", "error")}
+    said = {name: " and ".join(map(str.format, FORMS, found)) for name, found in places.items()}
+    keys = [body for found in places.values() for body in found]
+    assert len(set(keys)) == 102
+
+    def look() -> str:
+        """Looks something up."""
+        return said["result"]
+
+    def fail() -> str:
+        """Fails."""
+        raise RuntimeError(said["failure"])
+
+    calls = [{"name": name, "arguments": {}} for name in ("look", "fail")]
+    script = [
+        {"tool_calls": calls, "thinking": said["thinking"]},
+        said["answer"],
+        AuthenticationError(said["error"], status=401),
+    ]
+    trace = tmp_path / "trace.sqlite"
+    store = SQLiteStore(trace)
+    with tape(TAPE, "record"):
+        ada = gathering.Agent("ada", llm_provider=ScriptedProvider(script), tools=[look, fail], store=store)
+        reply = ada.ask(said["prompt"])
+        with pytest.raises(AuthenticationError) as failed:
+            ada.ask("Again.")
+    outputs = [*Transcript.of(reply).bundle().values(), *conversation_bundle("ada", room_items(ada)).values()]
+    found = Result(
+        "n.ipynb", "replay", f"Cell 1: {said['prompt']}", "failed", 0.0, f"{failed.value} {said['answer']}"
+    )
+    reports = [form([found]) for form in (table, junit_xml, html_page)]
+    store.close()
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("trace.sqlite*"))
+    for text in (Path(TAPE).read_text("utf-8"), kept.decode("latin-1"), *outputs, *reports):
+        assert [key for key in keys if key in text] == []
+
+
+def room_items(agent: gathering.Agent) -> list[Item]:
+    """What a panel on this agent would show."""
+    return [
+        item
+        for number, turn in enumerate(agent.turns)
+        for item in turn_items((f"u{number}", f"a{number}"), "ada", turn.model, turn.turn_id, turn.messages)
+    ]
