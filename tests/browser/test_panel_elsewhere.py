@@ -10,7 +10,7 @@ import pytest
 from conftest import KERNEL_IS_IDLE, Lab, browser_page, command, served
 from panels import ChatView, write_notebook
 from playwright.sync_api import Page, expect
-from test_panel import SCRIPT
+from test_lab_panel import SCRIPT
 
 PATIENCE = 25_000
 
