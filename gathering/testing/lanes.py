@@ -23,7 +23,7 @@ from gathering.testing.cells import check_lines
 from gathering.testing.parameters import set_name, with_values
 from gathering.testing.verdict import Rate, Verdict, Word, judge, pass_hat
 
-__all__ = ["Lane", "Outcome", "Result", "live_lane", "record", "replay_lane"]
+__all__ = ["Lane", "Outcome", "Result", "live_lane", "record", "replay_lane", "write_outputs"]
 
 Lane: TypeAlias = Literal["replay", "live"]
 Outcome: TypeAlias = Literal["passed", "failed", "undecided", "skipped"]
@@ -125,27 +125,32 @@ def record(path: Path, values: Mapping[str, Any], seen: Seen) -> None:
 
     Raises ``ConfigurationError`` where a cell fails; the notebook stays as it was then.
     """
-    import nbformat
-
     seen(f"{path.name}: recording")
     notebook = with_values(_read(path), values, path.name) if values else _read(path)
-    variables = {
-        "PYTEST_VERSION": "recording",
-        **({"GATHERING_TAPE_SET": set_name(values)} if values else {}),
-    }
-    for mode in (
-        ("record",) if values else ("record", "replay")
-    ):  # latencies are those of the tape in the second one
-        _execute_or_say(notebook, path, {**variables, "GATHERING_TAPE_MODE": mode})
+    chosen = {"GATHERING_TAPE_SET": set_name(values)} if values else {}
+    _execute_or_say(notebook, path, {"GATHERING_TAPE_MODE": "record", **chosen})
     if not values:
-        nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
+        write_outputs(path)
+
+
+def write_outputs(path: Path) -> None:
+    """Give the notebook its outputs as a run from its tape shows them, latencies included.
+
+    Raises ``ConfigurationError`` where a cell fails; the notebook stays as it was then.
+    """
+    import nbformat
+
+    notebook = _read(path)
+    _execute_or_say(notebook, path, {"GATHERING_TAPE_MODE": "replay", "GATHERING_LIVE": "never"})
+    nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
 
 
 def _execute_or_say(notebook: Any, path: Path, variables: Mapping[str, str]) -> None:
     from nbclient.exceptions import CellExecutionError
 
     try:
-        _execute(notebook, path, variables)
+        # As under a test runner, where each cell has one final output.
+        _execute(notebook, path, {"PYTEST_VERSION": "recording", **variables})
     except CellExecutionError as err:
         raise ConfigurationError(
             f"{path.name} cannot be recorded, a cell failed ({err.ename}: {err.evalue}): correct it, or tag it 'raises-exception'"

@@ -35,11 +35,16 @@ _PATIENCE = 60
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--gathering-live``."""
+    """Add ``--gathering-live`` and ``--gathering-tape``."""
     parser.getgroup("gathering").addoption(
         "--gathering-live",
         action="store_true",
         help="let tests and notebooks call real models, past tapes and the no_live_calls fixture",
+    )
+    parser.getgroup("gathering").addoption(
+        "--gathering-tape",
+        choices=("record", "replay", "live"),
+        help="the mode of the tapes of notebooks; GATHERING_TAPE_MODE and what a notebook says itself are stronger",
     )
 
 
@@ -178,10 +183,11 @@ class _kernel_environment:  # noqa: N801 - used as a block, like the context man
     """The variables a kernel inherits: no live call, unless recording or a live run was asked for."""
 
     def __init__(self, config: pytest.Config) -> None:
+        mode = os.environ.get("GATHERING_TAPE_MODE") or config.getoption("--gathering-tape")
         if config.getoption("--gathering-live"):
             self.wanted = {"GATHERING_TAPE_MODE": "live"}
-        elif os.environ.get("GATHERING_TAPE_MODE") in ("record", "live"):
-            self.wanted = {}
+        elif mode in ("record", "live"):
+            self.wanted = {"GATHERING_TAPE_MODE": mode}
         else:
             self.wanted = {"GATHERING_LIVE": "never"}
 

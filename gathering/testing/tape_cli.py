@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gathering.core.errors import ConfigurationError
+from gathering.testing.lanes import write_outputs
 from gathering.testing.scan import scan
 from gathering.testing.tape_editing import merged, problems, pruned, rows
 from gathering.testing.tape_rehearsal import notebook_of, rehearsed
@@ -94,9 +95,13 @@ def _prune(words: list[str], notebook: str | None) -> _Answer:
 
 
 def _rerecord(words: list[str], notebook: str | None) -> _Answer:
-    done = rehearsed(words[0], notebook or notebook_of(words[0]), record=True)
+    book = Path(notebook or notebook_of(words[0]))
+    done = rehearsed(words[0], book, record=True)
+    if done.recorded:
+        write_outputs(book)
+    new = f"; {book.name} has its new outputs" if done.recorded else ""
     return (
-        f"{words[0]}: {many(done.recorded)} recorded, {done.dropped} dropped, {done.kept} kept as they were",
+        f"{words[0]}: {many(done.recorded)} recorded, {done.dropped} dropped, {done.kept} kept as they were{new}",
         True,
     )
 

@@ -1,6 +1,6 @@
 """A notebook run in a kernel of its own to learn what it uses of its tapes: to record what has drifted, to drop the rest.
 
-Owns the run and nothing of the tapes' form. The notebook itself is not written.
+Owns the run and nothing of the tapes' form. The notebook itself is not written here.
 """
 
 from __future__ import annotations

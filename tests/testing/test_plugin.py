@@ -148,3 +148,18 @@ def test_cells_are_counted(pytester: pytest.Pytester) -> None:
     notebook(pytester, SETUP, ASKED, "ada.trace.calls()[['model', 'cell']]")
     result = run(pytester, "--nbval", "--nbval-current-env", "-p", "no:xdist")
     result.assert_outcomes(passed=3)
+
+
+@pytest.mark.kernel
+def test_the_mode_of_tapes_is_an_option(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``--gathering-tape record`` writes the tape anew; the environment is stronger."""
+    notebook(pytester, SETUP, ASKED)
+    tape = pytester.path / "lesson.jsonl"
+    tape.unlink()
+    monkeypatch.setenv("GATHERING_TAPE_MODE", "replay")
+    options = ("--nbval-lax", "--nbval-current-env", "-p", "no:xdist", "--gathering-tape", "record")
+    run(pytester, *options).assert_outcomes(passed=1, failed=1)
+    assert not tape.exists()
+    monkeypatch.delenv("GATHERING_TAPE_MODE")
+    run(pytester, *options).assert_outcomes(passed=2)
+    assert "What is 15% of 2500?" in tape.read_text()

@@ -160,3 +160,22 @@ def test_a_change_fails_the_cells_that_depend_on_it(
     asking = fails - TABLES - ERRORS
     assert all("no recording of" in failed[number] and field in failed[number] for number in asking)
     assert all("MissingRecordingError" in failed[number] for number in fails & ERRORS)
+
+
+def test_rerecording_touches_what_depends_on_the_change(
+    notebook: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a change of one prompt one command records what depends on it; the rest of the tape stays byte for byte."""
+    tape = Path("lesson.jsonl")
+    before = set(tape.read_bytes().splitlines())
+    book = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    book.cells[5].source = book.cells[5].source.replace("And you?", "And they?")
+    nbformat.write(book, notebook)  # type: ignore[no-untyped-call]
+    with echo_service() as url:
+        monkeypatch.setenv("ECHO", url)
+        assert main(["tape", "rerecord", str(tape)]) == 0
+    monkeypatch.delenv("ECHO")
+    after = set(tape.read_bytes().splitlines())
+    assert len(before & after) > 40  # all of ada's, and of the comparison
+    assert all(b'"large"' in line for line in after - before)
+    assert main(["test", "lesson.ipynb"]) == 0
