@@ -208,14 +208,16 @@ def test_only_what_has_drifted_is_recorded_again(capsys: pytest.CaptureFixture[s
     """One prompt of three changed: its entry is replaced where it stood, the others keep their bytes; then nothing is."""
     notebook("A", "B", "C")
     Path(TAPE).write_text('{"gathering_tape": 1}\n')
+    new = "; lesson.ipynb has its new outputs\n"
     assert (
-        said(capsys, "rerecord", TAPE)[1] == f"{TAPE}: 3 entries recorded, 0 dropped, 0 kept as they were\n"
+        said(capsys, "rerecord", TAPE)[1]
+        == f"{TAPE}: 3 entries recorded, 0 dropped, 0 kept as they were{new}"
     )
     before = lines()
     notebook("A", "CC", "C")
     assert said(capsys, "rerecord", TAPE) == (
         0,
-        f"{TAPE}: 1 entry recorded, 1 dropped, 2 kept as they were\n",
+        f"{TAPE}: 1 entry recorded, 1 dropped, 2 kept as they were{new}",
     )
     after = lines()
     assert [after[i] for i in (0, 1, 3)] == [before[i] for i in (0, 1, 3)]
