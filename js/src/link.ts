@@ -6,6 +6,8 @@ import type { FromKernel, Model, ToKernel } from "./protocol";
 const PATIENCE = 1000;
 /** Milliseconds after which a request for everything is made again: it may have been lost. */
 const AGAIN = 4000;
+/** While the kernel is busy, only every so many times. */
+const PATIENT_BEATS = 10;
 
 export interface Refusal {
   message: string;
@@ -48,7 +50,12 @@ export class Link {
   everything(request: ToKernel): void {
     window.clearInterval(this.retry);
     void this.ask(request);
-    this.retry = window.setInterval(() => void this.ask(request), AGAIN);
+    let beats = 0;
+    this.retry = window.setInterval(() => {
+      beats += 1;
+      // A kernel that is silent has the request in its queue, most likely: many more would only come back all at once.
+      if (!this.busy || beats % PATIENT_BEATS === 0) void this.ask(request);
+    }, AGAIN);
   }
 
   /** A module of the package, loaded once for each page and version. */
