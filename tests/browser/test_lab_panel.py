@@ -135,6 +135,7 @@ def test_without_its_kernel_the_transcript_is_left(
     panel.say("Will this stay?")
     panel.answer()
     expect(notebook.page.locator(".g-saved")).to_be_hidden()
+    expect(notebook.page.locator(".g-saved")).to_contain_text("Will this stay?", timeout=PATIENCE)
     notebook.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
     book = nbformat.read(lab.root / "saved.ipynb", as_version=4)  # type: ignore[no-untyped-call]
     kept = [o for o in book.cells[1].outputs if "text/html" in o.get("data", {})]
