@@ -90,17 +90,19 @@ def test_a_key_planted_anywhere_is_not_on_the_tape(form: str) -> None:
 
 
 def test_a_hundred_keys_leave_nowhere(tmp_path: Path) -> None:
-    """102 different keys, one of each form in each place: none is on the tape, in the trace, in an output or in a report."""
+    """119 different keys, one of each form in each place: none is on the tape, in the trace, in an output or in a report."""
     rng = random.Random(20261124)
     letters = string.ascii_letters + string.digits
 
     def bodies() -> list[str]:
         return ["a1B" + "".join(rng.choices(letters, k=29)) for _ in FORMS]
 
-    places = {name: bodies() for name in ("prompt", "answer", "thinking", "result", "failure", "error")}
+    places = {
+        name: bodies() for name in ("prompt", "answer", "thinking", "result", "failure", "error", "headers")
+    }
     said = {name: " and ".join(map(str.format, FORMS, found)) for name, found in places.items()}
     keys = [body for found in places.values() for body in found]
-    assert len(set(keys)) == 102
+    assert len(set(keys)) == 119
 
     def look() -> str:
         """Looks something up."""
@@ -119,7 +121,14 @@ def test_a_hundred_keys_leave_nowhere(tmp_path: Path) -> None:
     trace = tmp_path / "trace.sqlite"
     store = SQLiteStore(trace)
     with tape(TAPE, "record"):
-        ada = gathering.Agent("ada", llm_provider=ScriptedProvider(script), tools=[look, fail], store=store)
+        headers = {
+            f"x-key-{n}": form.format(key)
+            for n, (form, key) in enumerate(zip(FORMS, places["headers"], strict=True))
+        }
+        model = ScriptedProvider(script)
+        ada = gathering.Agent(
+            "ada", llm_provider=model, tools=[look, fail], params={"extra_headers": headers}, store=store
+        )
         reply = ada.ask(said["prompt"])
         with pytest.raises(AuthenticationError) as failed:
             ada.ask("Again.")
