@@ -11,6 +11,7 @@ import contextlib
 import select
 import socket
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -38,6 +39,9 @@ Origin: TypeAlias = tuple[str, str, int]
 READ_SIZE = 1 << 16
 #: Bytes that wait for a slow caller before the service is made to wait.
 HIGH_WATER = 1 << 20
+#: Seconds after which a read that waits looks up. A signal between Python's last look at its signals and the system's
+#: call is noticed only when the call returns: without this, Stop could wait as long as the service is silent.
+GLANCE = 0.25
 
 
 class LineError(Exception):
@@ -108,12 +112,22 @@ class Connection:
     def receive(self, seconds: float) -> bytes:
         """What arrives next, nothing at the end. Raises ``LineError``."""
         try:
-            self._bear(seconds)
-            return self._socket.recv(READ_SIZE)
+            self._bear(min(seconds, GLANCE))
+            try:
+                return self._socket.recv(READ_SIZE)
+            except TimeoutError:
+                return self._receive_by(time.monotonic() + seconds - GLANCE)
         except TimeoutError as err:
             raise LineError("silence", str(err)) from err
         except OSError as err:
             raise LineError("broken", _text(err)) from err
+
+    def _receive_by(self, end: float) -> bytes:
+        while (left := end - time.monotonic()) > 0:
+            self._bear(min(left, GLANCE))
+            with contextlib.suppress(TimeoutError):
+                return self._socket.recv(READ_SIZE)
+        raise TimeoutError("timed out")
 
     def _bear(self, seconds: float) -> None:
         if seconds != self._patience:  # setting it is a call to the system, for each read of a stream
