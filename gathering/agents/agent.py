@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequen
 from typing import TYPE_CHECKING, Any, Self
 
 from gathering.agents.asking import OneTurn, Question, drained, reply_in, there
+from gathering.agents.branches import Branch
 from gathering.agents.competency import Competency
 from gathering.agents.guardrails import guarded, guardrails_of
 from gathering.agents.memory import WindowMemory
@@ -118,6 +119,8 @@ class Agent(IAgent):
         #: The number under which it was saved or loaded, while it is as it was then.
         self.version: int | None = None
         self.digest = ""
+        #: Where its conversation goes on from another, until the trace has that.
+        self.branch: Branch | None = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -240,7 +243,9 @@ class Agent(IAgent):
         Without ``at``: as it is now. Raises ``ConfigurationError`` for a turn there is not.
         """
         turns = self.turns.until(at)
-        return self._with(turns, memory=self._memory_of(turns, whole=at is None))
+        twin = self._with(turns, memory=self._memory_of(turns, whole=at is None))
+        twin.branch = twin.branch_here(self._written()) if len(turns) else None
+        return twin
 
     def rewind(self, count: int = 1) -> Self:
         """The agent itself, as it was ``count`` turns ago. The trace keeps what was said.
@@ -254,7 +259,23 @@ class Agent(IAgent):
         with self._one_turn():
             turns = self.turns.until(len(self.turns) - count)
             self.memory, self.turns = self._memory_of(turns), turns
+            self.branch = self.branch_here(self._written())
+            self.keep_branch()
         return self
+
+    def branch_here(self, origin: str) -> Branch:
+        """The place where it stands now, after its last turn, on the path of this conversation."""
+        return Branch(origin, self.turns[-1].turn_id if len(self.turns) else None)
+
+    def _written(self) -> str:
+        """The conversation in which the trace has its last turn: a fork that said nothing yet has none of its own."""
+        return self.branch.origin if self.branch else self.conversation
+
+    def keep_branch(self) -> None:
+        """Have the trace say where its conversation goes on from, if it does not yet."""
+        branch, self.branch = self.branch, None
+        if branch is not None:
+            branch.keep(self._recorder(), self.name, self.conversation)
 
     def replay(self, model: ILLMProvider | str | None = None, **parts: Any) -> Agent:
         """Another agent that is asked the same messages, in order, from the beginning.
@@ -338,6 +359,7 @@ class Agent(IAgent):
         form = None if question.output is None else Output(question.output)
         recorder = self._recorder()
         recorder.ready()
+        self.keep_branch()
         params = {**self.params, **question.params}
         provider = wrapped(cached(self.llm_provider, params.pop("cache", None)))
         record = TurnRecord(

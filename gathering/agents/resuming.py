@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gathering.agents.branches import Row, path_of
 from gathering.core.errors import ConfigurationError
 from gathering.core.interfaces import IRecorder
 from gathering.core.messages import Message, ToolCall
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from gathering.agents.agent import Agent
 
 __all__ = ["CutTurn", "recall_turns", "take_up"]
-
-Row = dict[str, Any]
 
 _LOST = ToolResult(
     success=False,
@@ -61,11 +60,13 @@ def take_up(agent: Agent, recorder: IRecorder, conversation: str | None) -> CutT
         raise ConfigurationError(
             f"{agent.name!r} has taken a turn already: make the agent anew, then resume() before the first question"
         )
-    messages = _conversation(agent.name, recorder, conversation)
-    found = messages[0]["conversation"]
-    calls = {row["call_id"]: row for row in recorder.rows("calls", {"conversation": found})}
-    tool_calls = list(recorder.rows("tool_calls", {"conversation": found}))
-    *earlier, last = _by_turn(messages)
+    newest = _conversation(agent.name, recorder, conversation)[-1]
+    found = newest["conversation"]
+    path = path_of(recorder, found)
+    if not path or path[-1][0]["turn_id"] != newest["turn_id"]:
+        raise ConfigurationError(f"the last turn of {agent.name!r} was taken back: ask the next question")
+    calls, tool_calls = _acts(recorder, path)
+    *earlier, last = path
     cut = _cut(agent.name, last, calls, tool_calls)
     _restore(agent, earlier, calls, tool_calls)
     agent.conversation = found
@@ -75,11 +76,17 @@ def take_up(agent: Agent, recorder: IRecorder, conversation: str | None) -> CutT
     return cut
 
 
-def recall_turns(agent: Agent, recorder: IRecorder, conversation: str, messages: Sequence[Row]) -> None:
-    """Let an agent that is new remember a conversation from the rows of its messages."""
-    calls = {row["call_id"]: row for row in recorder.rows("calls", {"conversation": conversation})}
-    acts = list(recorder.rows("tool_calls", {"conversation": conversation}))
-    _restore(agent, _by_turn(messages), calls, acts)
+def recall_turns(agent: Agent, recorder: IRecorder, conversation: str) -> None:
+    """Let an agent that is new remember a conversation, what led to it and nothing that was taken back."""
+    path = path_of(recorder, conversation)
+    _restore(agent, path, *_acts(recorder, path))
+
+
+def _acts(recorder: IRecorder, path: Sequence[Sequence[Row]]) -> tuple[dict[str, Row], list[Row]]:
+    """The calls by their ids, and the tool calls, of all conversations the path leads through."""
+    through = {"conversation": sorted({rows[0]["conversation"] for rows in path})}
+    calls = {row["call_id"]: dict(row) for row in recorder.rows("calls", through)}
+    return calls, [dict(row) for row in recorder.rows("tool_calls", through)]
 
 
 def _conversation(name: str, recorder: IRecorder, wanted: str | None) -> list[Row]:
@@ -95,13 +102,6 @@ def _conversation(name: str, recorder: IRecorder, wanted: str | None) -> list[Ro
         )
         raise ConfigurationError(f"{name!r} has nothing to resume ({busy}): ask the next question")
     return [row for row in left if row["conversation"] == left[-1]["conversation"]]
-
-
-def _by_turn(messages: Iterable[Row]) -> list[list[Row]]:
-    turns: dict[str, list[Row]] = {}
-    for row in messages:
-        turns.setdefault(row["turn_id"], []).append(row)
-    return list(turns.values())
 
 
 def _cut(name: str, rows: Sequence[Row], calls: dict[str, Row], tool_calls: Sequence[Row]) -> CutTurn:

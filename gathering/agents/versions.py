@@ -22,7 +22,7 @@ from gathering.core.interfaces import ILLMProvider, IMemory, IRecorder
 from gathering.core.masking import mask
 from gathering.core.playback import StandIn
 from gathering.core.registry import PROVIDERS
-from gathering.core.session import new_id, now, session_id
+from gathering.core.session import now, session_id
 
 if TYPE_CHECKING:
     from gathering.agents.agent import Agent
@@ -62,6 +62,7 @@ def digest_of(description: Mapping[str, Any]) -> str:
 
 def save(agent: Agent, store: IRecorder) -> int:
     """Keep the agent as it is; its version: a new one if anything of it has changed since, whichever kernel saved it."""
+    agent.keep_branch()
     description = described(agent)
     digest = digest_of(description)
     identity = f"{agent.name}@{digest}"
@@ -149,9 +150,12 @@ def recall_conversation(agent: Agent, store: IRecorder, conversation: str) -> No
     from gathering.agents.resuming import recall_turns
 
     rows = list(store.rows("messages", {"conversation": conversation}))
-    recall_turns(agent, store, conversation, rows)
+    recall_turns(agent, store, conversation)
     held = {row["session"] for row in rows} & (store.living() - {session_id()})
-    agent.conversation = new_id() if held else conversation
+    if held:
+        agent.branch = agent.branch_here(conversation)
+    else:
+        agent.conversation, agent.branch = conversation, None
 
 
 def _check_own(name: str, own: Mapping[str, list[str]], given: Mapping[str, Any]) -> None:

@@ -105,6 +105,15 @@ COLUMNS: Mapping[str, Mapping[str, Kind]] = {
         "created_at": "time",
         "saved_at": "time",
     },
+    "branches": {
+        "branch_id": "text",
+        "conversation": "text",
+        "agent": "text",
+        "kind": "text",
+        "origin": "text",
+        "turn_id": "text",
+        "created_at": "time",
+    },
 }
 
 #: What identifies a row: rows put with the same values are one row.
@@ -115,6 +124,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "memories": ("memory_id",),
     "checks": ("check_id",),
     "agents": ("agent_id",),
+    "branches": ("branch_id",),
 }
 
 #: Oldest first. Ids made by the project sort by time; recorded times of a replayed call do not.
@@ -125,6 +135,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
     "memories": ("created_at", "memory_id"),
     "checks": ("check_id",),
     "agents": ("agent", "version"),
+    "branches": ("branch_id",),
 }
 
 #: Columns in which a key could stand by mistake: a person's words, a model's, a tool's.
@@ -158,6 +169,7 @@ _BESIDE: Mapping[str, Mapping[str, Kind]] = {
     },
     "checks": {"session": "text", "conversation": "text"},
     "agents": {"agent_id": "text", "session": "text"},
+    "branches": {"session": "text"},
 }
 
 #: All columns of each table of the database.

@@ -69,6 +69,10 @@ def _microseconds(value: float | None) -> int | None:
     return round(value * 1_000_000)
 
 
+#: Tables of which nothing is said while they are empty.
+_RARE = ("checks", "agents", "branches")
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
     """What was recorded, as DataFrames: of this session, of one agent, or of whatever ``where`` says.
@@ -104,6 +108,10 @@ class Trace:
         """Every version of every agent that was saved, by any session: what it was made of, and when."""
         return frame("agents", self.store.rows("agents"))
 
+    def branches(self) -> pd.DataFrame:
+        """Every place where a conversation went on from another (``fork``) or from an earlier turn (``rewind``)."""
+        return self._frame("branches")
+
     def everything(self) -> Trace:
         """The same without the limit to one session."""
         return Trace(self.store, {c: v for c, v in self.where.items() if c != "session"})
@@ -113,7 +121,7 @@ class Trace:
 
     def _counts(self) -> dict[str, int]:
         counts = {table: _count(self.store, table, self.where) for table in COLUMNS}
-        return {table: count for table, count in counts.items() if count or table not in ("checks", "agents")}
+        return {table: count for table, count in counts.items() if count or table not in _RARE}
 
     def __repr__(self) -> str:
         """How much there is and where it is kept, on one line."""

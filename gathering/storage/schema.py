@@ -151,12 +151,21 @@ def _saved_agents(connection: Connection) -> None:
     )
 
 
+def _branches(connection: Connection) -> None:
+    columns: dict[str, Kind] = dict.fromkeys(
+        ("branch_id", "conversation", "agent", "kind", "origin", "turn_id"), "text"
+    )
+    columns |= {"created_at": "time", "session": "text"}
+    _tables({"branches": columns}).tables["branches"].create(connection)
+
+
 MIGRATIONS: list[Migration] = [
     Migration(1, _first_tables),
     Migration(2, _booked_dollars),
     Migration(3, _long_term_memories),
     Migration(4, _checks),
     Migration(5, _saved_agents),
+    Migration(6, _branches),
 ]
 
 

@@ -24,6 +24,7 @@ CONTRACT = {
     "memories": "memory_id, agent, kind, content, tokens, in_context, created_at, importance, pinned, embedder",
     "checks": "check_id, turn_id, agent, kind, check, expected, actual, passed, action, decided_by, cell, created_at",
     "agents": "agent, version, model, tools, description, outcomes, conversation, created_at, saved_at",
+    "branches": "branch_id, conversation, agent, kind, origin, turn_id, created_at",
 }
 
 
