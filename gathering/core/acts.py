@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gathering.core.events import PermissionAsked, ToolFinished, ToolStarted
+from gathering.core.images import tool_images
 from gathering.core.interfaces import ITool
 from gathering.core.messages import Message, ToolCall
 from gathering.core.permissions import Decision, IPolicy, PermissionRequest
@@ -55,13 +56,17 @@ class AskPerson:
 
 @dataclass(slots=True)
 class Acts:
-    """The tool calls of one answer while they are settled. ``said`` receives a tool message for each, in order."""
+    """The tool calls of one answer while they are settled. ``said`` receives a tool message for each, in order.
+
+    ``shows_images``: whether the model is shown the images a tool gave, beside their text.
+    """
 
     record: TurnRecord
     tools: Mapping[str, ITool]
     policy: IPolicy | None
     call_id: str
     said: list[Message]
+    shows_images: bool = False
 
     def settle(self, calls: Sequence[ToolCall]) -> Generator[Any, Any, None]:
         """Decide, ask, run and tell. Whatever cuts it, each call has its answer, or the next turn would be refused."""
@@ -145,9 +150,13 @@ class Acts:
             decision = decisions[i] if i < len(decisions) else None
             result = results.get(i, _INTERRUPTED)
             self.record.tool_result(job.call, self.call_id, result, decision)
-            failed = not result.success
             message = Message(
-                "tool", result.text(), tool_call_id=job.call.id, name=job.call.name, is_error=failed
+                "tool",
+                result.text(),
+                tool_call_id=job.call.id,
+                name=job.call.name,
+                images=tool_images(result.metadata.get("images")) if self.shows_images else (),
+                is_error=not result.success,
             )
             self.record.message(message, self.call_id)
             self.said.append(message)

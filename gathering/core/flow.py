@@ -201,7 +201,7 @@ def _mode(plan: TurnPlan, completion: Completion) -> OutputMode:
 
 
 def _acts(plan: TurnPlan, call_id: str, said: list[Message]) -> Acts:
-    return Acts(plan.record, plan.tools, plan.policy, call_id, said)
+    return Acts(plan.record, plan.tools, plan.policy, call_id, said, plan.provider.takes_images)
 
 
 def _call(

@@ -23,6 +23,8 @@ _MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), 
 _KINDS = "PNG, JPEG, GIF or WebP"
 #: Bytes of one image; the services refuse larger ones.
 _LARGEST = 20 * 1024 * 1024
+#: Images of one tool result that a model is shown.
+_MOST = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +125,18 @@ class Image:
                 f"{type(source).__name__} is no image: give a path, an address, bytes, or an object with _repr_png_"
             )
         return cls._of_bytes(found, f"this {type(source).__name__}")
+
+
+def tool_images(found: Any) -> tuple[Image, ...]:
+    """Those that a model can be shown of what a tool says are images: embedded ones of a kind the services take, at most 10.
+
+    An address is left out: a tool's output must not make a service fetch what it likes.
+    """
+    images = []
+    for one in found if isinstance(found, list | tuple) else ():
+        data = one.data if isinstance(one, Image) else one.get("data") if isinstance(one, Mapping) else None
+        try:
+            images.append(Image.read(base64.b64decode(data or "", validate=True)))
+        except (ConfigurationError, ValueError, TypeError):
+            continue  # the text of the result says that there was one
+    return tuple(images[:_MOST])

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-__all__ = ["ToolPermission", "ToolResult"]
+from gathering.core.images import Image
+
+__all__ = ["ToolPermission", "ToolResult", "result_of"]
 
 
 class ToolPermission(str, Enum):
@@ -42,3 +44,12 @@ class ToolResult:
             return json.dumps(self.output, ensure_ascii=False, default=str)
         except (TypeError, ValueError):
             return str(self.output)
+
+
+def result_of(output: Any) -> ToolResult:
+    """What a tool returned as a result; an image is shown to a model that sees, and named to the others."""
+    if isinstance(output, ToolResult):
+        return output
+    if isinstance(output, Image):
+        return ToolResult(success=True, output=repr(output), metadata={"images": [output.to_dict()]})
+    return ToolResult(success=True, output=output)

@@ -17,7 +17,7 @@ from gathering.core.errors import ToolFailed, nearest
 from gathering.core.interfaces import ITool
 from gathering.core.messages import ToolCall, ToolSpec
 from gathering.core.portal import Job, portal
-from gathering.core.results import ToolResult
+from gathering.core.results import ToolResult, result_of
 from gathering.core.session import timer
 
 __all__ = ["run_tool", "run_tool_async", "run_tools", "run_tools_async", "tool_spec"]
@@ -126,6 +126,6 @@ def _failed(error: Exception) -> ToolResult:
 
 def _timed(tool: ITool | None, result: Any, begun: float) -> ToolResult:
     elapsed = (timer() - begun) * 1000
-    whole = result if isinstance(result, ToolResult) else ToolResult(success=True, output=result)
+    whole = result_of(result)
     told = bounded(whole, MAX_OUTPUT if tool is None else tool.max_output)
     return told if told.execution_time_ms is not None else replace(told, execution_time_ms=elapsed)

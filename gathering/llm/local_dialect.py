@@ -120,9 +120,9 @@ def in_words(messages: Sequence[MessageDict], said: str) -> list[MessageDict]:
 def chat_messages(messages: Sequence[MessageDict]) -> list[MessageDict]:
     """The messages as the model's chat template can take them: no tools, and always a system prompt.
 
-    What a tool gave is in the sentence that followed it. Raises ``BadRequestError`` for images.
+    What a tool gave is in the sentence that followed it. Raises ``BadRequestError`` for images of a person.
     """
-    if any(m.get("images") for m in messages):
+    if any(m.get("images") for m in messages if m.get("role") != "tool"):
         raise BadRequestError("the embedded model reads no images: leave them out, or ask a model that does")
     kept = [
         {"role": m.get("role", "user"), "content": _sendable(text_of(m.get("content")))}

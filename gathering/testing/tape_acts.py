@@ -211,6 +211,8 @@ def _stored(result: ToolResult, asks: bool) -> dict[str, Any]:
         stored["error"] = result.error
     if result.execution_time_ms is not None:
         stored["execution_time_ms"] = round(result.execution_time_ms, 3)
+    if images := result.metadata.get("images"):
+        stored["metadata"] = {"images": images}
     return {"result": stored, **({"asks": True} if asks else {})}
 
 

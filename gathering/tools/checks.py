@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gathering.core.errors import ConfigurationError, ToolFailed, UnknownNameError, nearest
-from gathering.core.results import ToolPermission, ToolResult
+from gathering.core.results import ToolPermission, ToolResult, result_of
 
 __all__ = ["above_zero", "arguments_of", "options_of", "outcome_of", "permissions_of"]
 
@@ -57,4 +57,4 @@ def outcome_of(act: Callable[[], Any]) -> ToolResult:
         output = act()
     except ToolFailed as refusal:
         return ToolResult(success=False, error=str(refusal))
-    return output if isinstance(output, ToolResult) else ToolResult(success=True, output=output)
+    return result_of(output)

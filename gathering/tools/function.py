@@ -18,7 +18,7 @@ from gathering.core.bounds import MAX_OUTPUT
 from gathering.core.errors import ConfigurationError, ToolFailed
 from gathering.core.interfaces import ITool
 from gathering.core.portal import portal
-from gathering.core.results import ToolPermission, ToolResult
+from gathering.core.results import ToolPermission, ToolResult, result_of
 from gathering.tools.limits import await_in_time, call_in_time, on_thread
 from gathering.tools.parameters import Parameters
 
@@ -114,7 +114,7 @@ class FunctionTool(ITool, Generic[P, R]):
                 outcome = portal().run(await_in_time(outcome, self.timeout, self.name))
         except Exception as err:  # noqa: BLE001 - a tool may raise anything; the model is told, nothing else stops
             return self._failure(err)
-        return _as_result(outcome)
+        return result_of(outcome)
 
     async def execute_async(self, input_data: Any) -> ToolResult:
         """The same, awaited; a sync function runs on a thread of its own."""
@@ -123,7 +123,7 @@ class FunctionTool(ITool, Generic[P, R]):
             outcome = await await_in_time(work, self.timeout, self.name)
         except Exception as err:  # noqa: BLE001 - a tool may raise anything; the model is told, nothing else stops
             return self._failure(err)
-        return _as_result(outcome)
+        return result_of(outcome)
 
     @property
     def asynchronous(self) -> bool:
@@ -295,7 +295,3 @@ def _imported(target: str) -> Any:
         raise ConfigurationError(
             f"the function {target!r} cannot be imported ({err}): write 'module:function'"
         ) from err
-
-
-def _as_result(outcome: Any) -> ToolResult:
-    return outcome if isinstance(outcome, ToolResult) else ToolResult(success=True, output=outcome)

@@ -12,6 +12,7 @@ import gathering
 from gathering.core.errors import ConfigurationError
 from gathering.core.images import Image
 from gathering.core.messages import Message
+from gathering.core.results import ToolResult
 from gathering.storage import SQLiteStore
 from gathering.testing import ScriptedProvider
 
@@ -101,3 +102,63 @@ def test_a_model_that_sees_nothing_is_not_sent_images() -> None:
     with pytest.raises(ConfigurationError, match="reads no images"):
         gathering.Agent("ada", llm_provider=provider).ask("What is this?", images=PNG)
     assert provider.requests == []
+
+
+# -- images that tools give ----------------------------------------------------------------------------------------
+
+
+@gathering.tool
+def camera(what: str) -> Any:
+    """Take a picture."""
+    return Image.read(PNG)
+
+
+def photographed(takes_images: bool, tool: Any = camera) -> tuple[ScriptedProvider, Any]:
+    provider = ScriptedProvider(
+        [{"tool_calls": [{"name": tool.name, "arguments": {"what": "a cat"}}]}, "a cat"]
+    )
+    provider.takes_images = takes_images
+    ada = gathering.Agent("ada", llm_provider=provider, tools=[tool], store=SQLiteStore(":memory:"))
+    assert ada.ask("What do you see?").text == "a cat"
+    return provider, ada
+
+
+def test_a_model_that_sees_is_shown_what_a_tool_gave() -> None:
+    """The image goes with the tool's message; the trace has its hash."""
+    provider, ada = photographed(True)
+    told = provider.requests[1].messages[-1]
+    assert told["images"] == [{"media_type": "image/png", "data": DATA}]
+    assert told["content"] == "Image(image/png, 30 bytes)"
+    assert DATA not in str(ada.trace.messages()["parts"].tolist())
+
+
+def test_a_model_that_sees_nothing_is_told_that_there_was_an_image() -> None:
+    """The turn goes on with the text alone."""
+    provider, _ = photographed(False)
+    told = provider.requests[1].messages[-1]
+    assert "images" not in told
+    assert told["content"] == "Image(image/png, 30 bytes)"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [{"url": "https://example.com/a.png"}],
+        [{"media_type": "image/png", "data": "not base64!"}],
+        [{"media_type": "image/svg+xml", "data": base64.b64encode(b"<svg/>").decode()}],
+        [{"data": 7}, None, "x"],
+        "x",
+        {"data": DATA},
+    ],
+)
+def test_what_a_tool_only_says_is_an_image_is_not_sent(found: Any) -> None:
+    """An address would make the service fetch it; what cannot be read stays the text it came with."""
+    result = ToolResult(success=True, output="here", metadata={"images": found})
+
+    @gathering.tool
+    def odd(what: str) -> Any:
+        """Say that there is an image."""
+        return result
+
+    provider, _ = photographed(True, odd)
+    assert "images" not in provider.requests[1].messages[-1]

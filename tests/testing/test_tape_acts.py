@@ -19,6 +19,7 @@ import gathering
 from gathering.compare.run import last as last_comparison
 from gathering.core import session
 from gathering.core.errors import MissingRecordingError, TapeError
+from gathering.core.images import Image
 from gathering.core.permissions import Decision, set_asker
 from gathering.storage import SQLiteStore, default_store
 from gathering.testing import ScriptedProvider, tape, tape_clock
@@ -93,6 +94,24 @@ def test_tools_can_be_run_in_a_replay(dice: Any, rolled: list[int]) -> None:
     ):
         agent([], [dice]).ask("Throw.")
     assert rolled == [6, 6]
+
+
+def test_a_replayed_tool_shows_the_model_the_same_image() -> None:
+    """Or the next request would be another one, and the tape would not know it."""
+    taken: list[str] = []
+
+    @gathering.tool
+    def camera(what: str) -> Any:
+        """Take a picture."""
+        taken.append(what)
+        return Image.read(b"\x89PNG\r\n\x1a\n" + b"0" * 20)
+
+    look = {"tool_calls": [{"name": "camera", "arguments": {"what": "a cat"}}]}
+    with tape(TAPE, "record"):
+        agent([look, "A cat."], [camera]).ask("What is there?")
+    with tape(TAPE, "replay"):
+        assert agent([], [camera]).ask("What is there?").text == "A cat."
+    assert taken == ["a cat"]
 
 
 def test_a_tools_failure_comes_again() -> None:
