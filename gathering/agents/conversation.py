@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from gathering.agents.consensus import Agreement, Rule, rule_of
@@ -20,11 +20,12 @@ from gathering.core.errors import ConfigurationError
 from gathering.core.interfaces import IAgent, IConversation
 from gathering.core.messages import MessageDict
 from gathering.core.portal import beat
+from gathering.core.registry import open_panel
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Conversation"]
+__all__ = ["Conversation", "asked_async"]
 
 _Step: TypeAlias = Generator[AskAll, "list[Heard]", Any]
 _OUTSIDE = "moderation"  # who speaks from outside, where no name is given
@@ -62,6 +63,8 @@ class Conversation(IConversation):
         self.max_cost, self.seed = max_cost, seed
         self.ended: str | None = None
         self.agreements: list[Agreement] = []
+        #: Puts a question whose answer is a speech, in place of asking alone: a panel shows the words as they come.
+        self.voice: Callable[[IAgent, str], Awaitable[Any]] | None = None
 
     @classmethod
     def create(cls, agents: Sequence[IAgent], **options: Any) -> Self:
@@ -127,6 +130,10 @@ class Conversation(IConversation):
         return agreement
 
     # -- looking ---------------------------------------------------------------------------------------------------
+
+    def panel(self, **options: Any) -> Any:
+        """A panel for a notebook: who speaks, votes, and a person who has a say; ``height`` in pixels, ``readonly``."""
+        return open_panel("conversation", self, **options)
 
     def get_history(self) -> list[MessageDict]:
         """Everything said, oldest first, as messages with a ``name``; ``role`` is ``user`` for words from outside."""
@@ -207,7 +214,7 @@ class Conversation(IConversation):
             return []
         told = len(self.floor.speeches)
         questions = tuple((name, self._question(name)) for name in choice.speakers)
-        answers = yield AskAll(questions)
+        answers = yield AskAll(questions, aloud=True)
         turn = self.floor.turn + 1
         said = [Speech(a.agent, a.text, turn, choice.reason, a.turn_id, a.cost) for a in answers]
         self.floor.speeches += said
@@ -277,9 +284,8 @@ class Conversation(IConversation):
         ask, result = _advance(step, None)
         with beat():
             while ask is not None:
-                found = await asyncio.gather(
-                    *(_asked_async(self._agent(n), text) for n, text in ask.questions)
-                )
+                put = asked_async if self.voice is None or not ask.aloud else self.voice
+                found = await asyncio.gather(*(put(self._agent(n), text) for n, text in ask.questions))
                 ask, result = _advance(step, _heard(ask, found))
         return result
 
@@ -297,7 +303,8 @@ def _asked(agent: IAgent, text: str) -> Any:
     return ask(text) if callable(ask) else agent.process_message(text)
 
 
-async def _asked_async(agent: IAgent, text: str) -> Any:
+async def asked_async(agent: IAgent, text: str) -> Any:
+    """The agent's reply, or its text where it is no ``Agent``, awaited."""
     ask = getattr(agent, "ask_async", None)
     found = ask(text) if callable(ask) else agent.process_message_async(text)
     return await found if inspect.isawaitable(found) else found

@@ -34,6 +34,7 @@ class AskAll:
     """Ask these agents, side by side where the caller can; the generator is sent a ``Heard`` for each, in order."""
 
     questions: tuple[tuple[str, str], ...]  # (agent, text)
+    aloud: bool = False  # the answers are speeches: everybody hears them
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,9 +238,12 @@ class LongTermMemory(IMemory):
 
         ``why`` says why a row is in the context or is not; ``score`` is what a fact was recalled with last.
         """
+        return memory_frame(self.rows())
+
+    def rows(self) -> list[Mapping[str, Any]]:
+        """The rows of ``df``."""
         rows: list[Mapping[str, Any]] = list(getattr(self.conversation, "rows", list)())
-        rows += [fact_row(fact, self._recalled.get(fact.memory_id)) for fact in self.facts()]
-        return memory_frame(rows)
+        return rows + [fact_row(fact, self._recalled.get(fact.memory_id)) for fact in self.facts()]
 
     # -- inside ----------------------------------------------------------------------------------------------------
 

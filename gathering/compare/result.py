@@ -15,6 +15,7 @@ from gathering.compare.scoring import Scorer
 from gathering.core.errors import StoreError
 from gathering.core.interfaces import IRecorder
 from gathering.core.messages import Reply
+from gathering.core.registry import open_panel
 from gathering.storage.columns import COLUMNS, Kind
 
 if TYPE_CHECKING:
@@ -94,6 +95,10 @@ class Comparison:
         kinds |= {"case": _kind(row["case"] for row in self.rows), "repeat": "integer", **FIGURES}
         kinds |= {s.name: _kind(row[s.name] for row in self.rows) for s in self._scorers}
         return frame_of(kinds, self.rows)
+
+    def panel(self, **options: Any) -> Any:
+        """The grid as a panel of a notebook: sorted, filtered, paged, differences marked; ``height``, ``readonly``."""
+        return open_panel("grid", self, **options)
 
     def open_trials(self) -> list[Trial]:
         """The trials that have no answer yet, in the order of the plan."""

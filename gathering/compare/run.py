@@ -29,6 +29,7 @@ from gathering.core.errors import (
     TapeError,
 )
 from gathering.core.interfaces import IRecorder
+from gathering.core.messages import Reply
 from gathering.core.portal import Job, beat, portal
 from gathering.storage.cache import number_wanted
 
@@ -65,6 +66,7 @@ def compare(
     progress: Progress | None = None,
     store: IRecorder | None = None,
     resume: Comparison | None = None,
+    panel: bool = False,
 ) -> Comparison:
     """What the models answer to the cases, side by side.
 
@@ -73,7 +75,8 @@ def compare(
     agent as it is now. ``scorers`` are functions of ``(text)`` or ``(reply, case)``. ``concurrency`` calls run at
     once, with these ``params``. ``budget`` is the most it may cost, in US dollars. ``progress(done, total)`` is called
     on this thread. ``resume`` is an earlier comparison: what it has an answer to is not asked again, so a run that was
-    stopped goes on, and one more case, model or repeat costs only what is new.
+    stopped goes on, and one more case, model or repeat costs only what is new. ``panel`` opens a grid in the cell
+    (``result.panel()``) in which all answers stream at once.
 
     An answer that fails is a row that says why, also one that a budget has no room for. Stop raises ``KeyboardInterrupt`` at once; what had been answered
     is in ``gathering.compare.last()``. Raises ``ConfigurationError`` for what cannot be asked at all, before
@@ -97,6 +100,7 @@ def compare(
         progress=progress,
         store=store,
         resume=resume,
+        panel=panel,
     )
     try:
         run.tell()
@@ -133,6 +137,8 @@ class _Run:
     progress: Progress | None = None
     purse: Purse = Purse(patient=True)  # noqa: RUF009 - a frozen value
     refused: list[BudgetExceededError] = field(default_factory=list)
+    #: Shows the answers while they come: ``gathering.notebook.grid_panel``.
+    grid: Any = None
 
     async def ask_all(self, hear: _Hear) -> None:
         """Put every trial to its subject, so many at once; ``hear`` gets each outcome as it comes."""
@@ -172,7 +178,7 @@ class _Run:
         agent.purse = self.purse
         outcome = functools.partial(Outcome, trial, agent.trace.store, agent.conversation)
         try:
-            reply = await agent.ask_async(trial.case.prompt, **self._params(agent, trial))
+            reply = await self._reply(agent, trial)
         except _ENDS_THE_RUN as error:
             hear(outcome(error=error, status="error"))
             raise
@@ -187,6 +193,16 @@ class _Run:
         else:
             hear(outcome(reply=reply))
 
+    async def _reply(self, agent: Agent, trial: Trial) -> Reply:
+        params = self._params(agent, trial)
+        if self.grid is None:
+            return await agent.ask_async(trial.case.prompt, **params)
+        self.grid.begin(trial)
+        async with agent.stream(trial.case.prompt, **params) as stream:
+            async for batch in stream.batches_async():
+                self.grid.take(trial, batch)
+        return stream.reply
+
     def _params(self, agent: Agent, trial: Trial) -> dict[str, Any]:
         """The params of one question; from a cache each repeat has an answer of its own."""
         wishes = (self.params.get("cache"), agent.params.get("cache"))
@@ -194,8 +210,14 @@ class _Run:
 
     def hear(self, outcome: Outcome) -> None:
         """Write an outcome down and say how far it is."""
-        self.comparison.settle(outcome)
+        self.settle(outcome)
         self.tell()
+
+    def settle(self, outcome: Outcome) -> None:
+        """Write an outcome down."""
+        self.comparison.settle(outcome)
+        if self.grid is not None:
+            self.grid.settle(outcome)
 
     def end(self) -> None:
         """Close the comparison, with a note on what the budget had no room for."""
@@ -204,6 +226,8 @@ class _Run:
                 f"{len(self.refused)} of {self.comparison.total} answers were not asked for: {self.refused[0]}"
             )
         self.comparison.end()
+        if self.grid is not None:
+            self.grid.end()
 
     def tell(self) -> None:
         """Say how far it is."""
@@ -225,6 +249,7 @@ def _prepared(
     progress: Progress | None = None,
     store: IRecorder | None = None,
     resume: Comparison | None = None,
+    panel: bool = False,
 ) -> _Run:
     global _last
     if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
@@ -242,7 +267,11 @@ def _prepared(
     _last = Comparison(Plan(made, tuple(subjects), repeats), made_scorers)
     if resume is not None:
         _last.take_over(resume)
-    return _Run(_last, subjects, concurrency, dict(params or {}), progress, purse)
+    run = _Run(_last, subjects, concurrency, dict(params or {}), progress, purse)
+    if panel:
+        run.grid = _last.panel()
+        run.grid.show()
+    return run
 
 
 def _beside(run: _Run) -> None:
@@ -275,7 +304,7 @@ def _beside(run: _Run) -> None:
         future.result()
     except BaseException as error:
         job.stop(io.loop)
-        _take(arrived, run.comparison.settle)
+        _take(arrived, run.settle)
         if isinstance(error, CancelledError):  # a tape gives a Stop again as it was there: a cancellation
             raise KeyboardInterrupt from None
         raise

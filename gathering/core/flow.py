@@ -38,6 +38,7 @@ from gathering.core.messages import (
 )
 from gathering.core.permissions import IPolicy
 from gathering.core.recording import CallRecord, TurnRecord
+from gathering.core.sent import Sent, keep_sent
 from gathering.core.session import new_id, timer
 from gathering.core.stream import Batch, gives_only_text
 
@@ -211,6 +212,7 @@ def _call(
     params = _params(plan)
     record = plan.record.call(plan.provider, params)
     messages = [*plan.messages, *(m.to_dict() for m in said)]
+    keep_sent(record.call_id, Sent(messages, plan.specs, params))
     booking = Booking(plan.provider, messages, plan.specs, params)
     try:
         provider = plan.provider.prepared(messages, plan.specs, params)

@@ -208,6 +208,12 @@ class IMemory(ABC):
         """What of it belongs into the system prompt of a turn with this message: ``(source, text)`` of each part."""
         return []
 
+    def panel(self, **options: Any) -> Any:
+        """An editor of what is remembered, for a notebook: ``height`` in pixels, ``readonly``."""
+        from gathering.core.registry import open_panel
+
+        return open_panel("memory", self, **options)
+
     def search(self, query: str, limit: int = 5) -> list[Any]:
         """The messages that share most words with the query, best first."""
         wanted = set(query.lower().split())

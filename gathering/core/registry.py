@@ -134,7 +134,17 @@ TOOLS: Registry[ITool] = Registry(
     },
 )
 
-PANELS: Registry[Any] = Registry("panel", "gathering.panels", {"chat": "gathering.notebook.panel:ChatPanel"})
+PANELS: Registry[Any] = Registry(
+    "panel",
+    "gathering.panels",
+    {
+        "chat": "gathering.notebook.panel:ChatPanel",
+        "conversation": "gathering.notebook.conversation_panel:ConversationPanel",
+        "grid": "gathering.notebook.grid_panel:GridPanel",
+        "memory": "gathering.notebook.memory_panel:MemoryPanel",
+        "trace": "gathering.notebook.trace_panel:TracePanel",
+    },
+)
 
 #: Named, not imported: the room of the store is above this one.
 _CACHE = "gathering.storage.cache"

@@ -189,6 +189,12 @@ def _chat(context: Context) -> Any:
     return open_chat(context.space, str(context.name), context.request.options)
 
 
+def _panel(context: Context) -> Any:
+    from gathering.notebook.panels import open_view
+
+    return open_view(context.space, str(context.name), context.request.options)
+
+
 def _restore(context: Context) -> pd.DataFrame:
     from gathering.notebook.panels import restore_agents
 
@@ -210,6 +216,8 @@ def _compare(context: Context) -> Any:
     wanted: dict[str, Any] = {name: options[name] for name in ("repeats", "budget") if name in options}
     if "resume" in options:
         wanted["resume"] = context.space.value(options["resume"])
+    if options.get("panel"):
+        wanted["panel"] = context.screen.way == "live"
     return run_comparison(context.screen, prompts, subjects, wanted, context.keep)
 
 
@@ -333,6 +341,7 @@ COMMANDS: Mapping[str, Callable[[Context], Any]] = {
     "agents": _agents,
     "ask": _ask,
     "chat": _chat,
+    "panel": _panel,
     "compare": _compare,
     "converse": _converse,
     "memory": _memory,

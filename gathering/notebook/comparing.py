@@ -24,7 +24,7 @@ def run_comparison(
     """The comparison. One that is stopped is shown as far as it came, given to ``keep``, and Stop is raised again."""
     from gathering.compare import compare, last
 
-    progress = _Progress(screen) if screen.way == "live" else None
+    progress = _Progress(screen) if screen.way == "live" and not options.get("panel") else None
     before = last()
     try:
         return compare(prompts, list(subjects), progress=progress, **options)

@@ -180,6 +180,17 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
             example="chat ada",
         ),
         Subcommand(
+            "panel",
+            "a panel on what the variable holds: an agent's trace, a conversation, a comparison; --memory, an agent's memory",
+            ("NAME",),
+            options=(
+                Option("--memory", "what the agent remembers, to pin, edit and forget"),
+                Option("--height", "pixels", _count, "PIXELS"),
+                Option("--readonly", "a panel that shows and takes nothing"),
+            ),
+            example="panel ada --memory",
+        ),
+        Subcommand(
             "compare",
             "ask several models or @agents the same, side by side",
             ("MODEL",),
@@ -189,6 +200,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
                 Option("--repeats", "ask each of them this often", _count, "COUNT"),
                 Option("--budget", "the most it may cost, in US dollars", _number, "DOLLARS"),
                 Option("--resume", "go on with the comparison in this variable", _variable, "NAME"),
+                Option("--panel", "show a grid in which all answers stream at once"),
             ),
             example="compare local openai:gpt-5-mini --repeats 3 -o result",
         ),

@@ -6,31 +6,26 @@ conversation itself is the room's (``gathering.notebook.room``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from gathering.core.errors import ConfigurationError
 from gathering.core.images import Image
 from gathering.core.messages import Reply
-from gathering.core.permissions import Decision, Effect, Scope
 from gathering.core.portal import portal
 from gathering.notebook.channel import Channel, PanelInfo, Request, State
 from gathering.notebook.items import Item
 from gathering.notebook.room import Room, follow_cells, room_of
-from gathering.notebook.saved import Saved
-from gathering.notebook.widget import Handler, Panel
+from gathering.notebook.saved import KEPT, Saved, conversation_bundle
+from gathering.notebook.widget import Handler, Panel, checked_height, on_portal
 
 if TYPE_CHECKING:
     from gathering.agents import Agent
 
 __all__ = ["ChatPanel"]
 
-T = TypeVar("T")
-
 #: Bytes of one file of text that is put into a message; larger ones belong to a tool.
 LARGEST_TEXT = 256 * 1024
-_SCOPES: dict[str, Scope] = {"once": "once", "session": "session", "always": "always"}
-_EFFECTS: dict[str, Effect] = {"allow": "allow", "deny": "deny"}
 
 
 class ChatPanel(Panel):
@@ -52,14 +47,12 @@ class ChatPanel(Panel):
     ) -> None:
         if isinstance(starters, str) or isinstance(models, str):
             raise ConfigurationError("starters and models are lists: put the text into brackets")
-        if isinstance(height, bool) or not isinstance(height, int) or not 120 <= height <= 4000:
-            raise ConfigurationError(f"height = {height!r} is not usable: give pixels from 120 to 4000")
-        self.height, self.readonly = height, readonly
+        self.height, self.readonly = checked_height(height), readonly
         self.starters, self.models = [str(text) for text in starters], [str(name) for name in models]
-        self.room = _on_portal(lambda: room_of(agent))
+        self.room = on_portal(lambda: room_of(agent))
         super().__init__()
-        self._saved = Saved(lambda: self.room.items, agent.name)
-        _on_portal(self._join)
+        self.saved = Saved(lambda: conversation_bundle(agent.name, self.room.items, KEPT))
+        on_portal(self._join)
         follow_cells()
 
     @property
@@ -74,7 +67,7 @@ class ChatPanel(Panel):
         """
         shown = [Image.read(image) for image in images]
         room = self.room
-        answer = _on_portal(lambda: room.begin(message, shown))
+        answer = on_portal(lambda: room.begin(message, shown))
         try:
             with room.agent.stream(message, images=shown, **params) as stream:
                 for batch in stream.batches():
@@ -82,14 +75,14 @@ class ChatPanel(Panel):
             reply = stream.reply
         except BaseException as error:
             cut = error
-            _on_portal(lambda: room.finish(cut))
+            on_portal(lambda: room.finish(cut))
             raise
-        _on_portal(lambda: room.finish(reply=reply))
+        on_portal(lambda: room.finish(reply=reply))
         return reply
 
     def stop(self) -> None:
         """End the answer that is coming."""
-        _on_portal(self.room.stop)
+        on_portal(self.room.stop)
 
     def export(self, path: Any) -> None:
         """Write the conversation to a file: ``.html``, ``.md``, ``.json`` or ``.ipynb`` by the path's end.
@@ -98,11 +91,11 @@ class ChatPanel(Panel):
         """
         from gathering.notebook.exporting import export
 
-        export(path, self.agent.name, _on_portal(lambda: list(self.room.items)))
+        export(path, self.agent.name, on_portal(lambda: list(self.room.items)))
 
     def close(self) -> None:
         """Take the panel out of the page; the agent stays."""
-        _on_portal(self._leave)
+        on_portal(self._leave)
         super().close()
 
     # What the widget asks
@@ -175,7 +168,7 @@ class ChatPanel(Panel):
         if self.room.busy:
             raise ConfigurationError("an answer is coming: press Stop first")
         self._show(self.room.branch(str(request.get("id", "")), int(request.get("index", -1))))
-        self._saved.refresh()
+        self.saved.refresh()
 
     def _model(self, request: Request, buffers: list[bytes]) -> Coroutine[Any, Any, None]:
         self._may_write()
@@ -183,17 +176,7 @@ class ChatPanel(Panel):
 
     def _decide(self, request: Request, buffers: list[bytes]) -> None:
         self._may_write()
-        effect, scope = (
-            _EFFECTS.get(str(request.get("effect"))),
-            _SCOPES.get(str(request.get("scope") or "once")),
-        )
-        if effect is None or scope is None:
-            raise ConfigurationError("a decision is allow or deny, for once, session or always")
-        arguments = request.get("arguments")
-        if arguments is not None and not isinstance(arguments, dict):
-            raise ConfigurationError("arguments are a JSON object: {...}")
-        decision = Decision(effect, "person", str(request.get("reason") or ""), scope, arguments)
-        self.room.decide(str(request.get("call", "")), decision)
+        self.room.asking.decide(request)
 
     def _may_write(self) -> None:
         if self.readonly:
@@ -209,24 +192,12 @@ class ChatPanel(Panel):
 
     def _join(self) -> None:
         self.room.channel.sinks.append(self.deliver)
-        self.room.ended.append(self._saved.refresh)
+        self.room.ended.append(self.saved.refresh)
 
     def _leave(self) -> None:
         if self.deliver in self.room.channel.sinks:
             self.room.channel.sinks.remove(self.deliver)
-            self.room.ended.remove(self._saved.refresh)
-
-    def _ipython_display_(self) -> None:
-        self._saved.show(self)
-
-
-def _on_portal(work: Callable[[], T]) -> T:
-    """Done on the I/O thread, where everything of a room is; the caller waits."""
-
-    async def run() -> T:
-        return work()
-
-    return portal().run(run())
+            self.room.ended.remove(self.saved.refresh)
 
 
 def _with_files(

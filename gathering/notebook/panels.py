@@ -1,4 +1,4 @@
-"""``%gathering chat`` and ``%gathering restore``: panels by name, and what a kernel that is gone left behind."""
+"""``%gathering chat``, ``panel`` and ``restore``: panels by name, and what a kernel that is gone left behind."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import gathering
 from gathering.agents.restoring import Restored, restore
 from gathering.core.errors import ConfigurationError
-from gathering.core.interfaces import ITool
+from gathering.core.interfaces import IAgent, ITool
 from gathering.notebook.space import Space
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["open_chat", "restore_agents"]
+__all__ = ["open_chat", "open_view", "restore_agents"]
 
 _TYPES = {
     "variable": "string",
@@ -32,6 +32,22 @@ def open_chat(space: Space, name: str, options: Mapping[str, Any]) -> Any:
         raise ConfigurationError(f"{name!r} has no chat panel: only a gathering.Agent does")
     wanted = {key: options[key] for key in ("height", "readonly") if key in options}
     return agent.chat(**wanted)
+
+
+def open_view(space: Space, name: str, options: Mapping[str, Any]) -> Any:
+    """A panel on what the variable holds: an agent's trace or memory, a conversation, a comparison, a trace."""
+    wanted = {key: options[key] for key in ("height", "readonly") if key in options}
+    value = space.names[name] if name in space.names else space.agent(name)
+    if isinstance(value, IAgent):
+        value = getattr(value, "memory" if options.get("memory") else "trace", None)
+    elif options.get("memory"):
+        raise ConfigurationError(f"--memory takes an agent, {name!r} is a {type(value).__name__}")
+    panel = getattr(value, "panel", None)
+    if not callable(panel):
+        raise ConfigurationError(
+            f"{name!r} has no panel: give an agent, a conversation, a comparison, a memory or a trace"
+        )
+    return panel(**wanted)
 
 
 def restore_agents(space: Space, names: tuple[str, ...]) -> pd.DataFrame:

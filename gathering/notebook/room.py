@@ -10,22 +10,23 @@ import asyncio
 import contextlib
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gathering.core.errors import ConfigurationError, GatheringError
 from gathering.core.images import Image
-from gathering.core.messages import Message, Usage
-from gathering.core.permissions import Decision, PermissionRequest, asked_by
+from gathering.core.messages import Message, ToolCall, Usage
+from gathering.core.permissions import Decision, asked_by
 from gathering.core.portal import portal
 from gathering.core.registry import create_provider
 from gathering.notebook.answer import Answer
+from gathering.notebook.asking import Asking
 from gathering.notebook.channel import Channel, State
 from gathering.notebook.items import Item, Part, question_item, sendable, turn_items
 
 if TYPE_CHECKING:
     from gathering.agents import Agent
 
-__all__ = ["PAGE", "Room", "follow_cells", "room_of"]
+__all__ = ["PAGE", "Follower", "Room", "follow_cells", "followers", "room_of"]
 
 #: Items a view is sent at once.
 PAGE = 50
@@ -47,7 +48,7 @@ class Room:
         self._count = 0
         self._shown: list[str] = []
         self._so_far = Usage()
-        self._asked: dict[str, asyncio.Future[Decision]] = {}
+        self.asking = Asking(self._decided)
         # The agents that were forked from each other here: what a branch is gone back to.
         self._family = [] if family is None else family
         self._family.append(agent)
@@ -187,7 +188,7 @@ class Room:
         answer = self.answer
         assert answer is not None
         try:
-            with asked_by(self._ask_person):
+            with asked_by(self.asking.ask):
                 async with self.agent.stream(message, images=images) as stream:
                     async for batch in stream.batches_async():
                         answer.take(batch)
@@ -213,26 +214,9 @@ class Room:
         """Tell all views how it stands."""
         self.channel.post({"t": "state", "state": self.state()})
 
-    # A person's word
-
-    async def _ask_person(self, request: PermissionRequest) -> Decision:
-        """What the person at a panel says to a tool call; until then the turn waits."""
-        future = asyncio.get_running_loop().create_future()
-        self._asked[request.call.id] = future
-        try:
-            decision: Decision = await future
-        finally:
-            del self._asked[request.call.id]
+    def _decided(self, call: ToolCall, decision: Decision) -> None:
         if self.answer is not None:
-            self.answer.decided(request.call, decision)
-        return decision
-
-    def decide(self, call: str, decision: Decision) -> None:
-        """The person's word on a call that waits for it."""
-        future = self._asked.get(call)
-        if future is None or future.done():
-            raise ConfigurationError("nobody waits for this decision any more: ask again")
-        future.set_result(decision)
+            self.answer.decided(call, decision)
 
     # Other paths
 
@@ -313,14 +297,25 @@ def room_of(agent: Agent, family: list[Agent] | None = None) -> Room:
     room = _rooms.get(id(agent))
     if room is None:
         room = _rooms[id(agent)] = Room(agent, family)
+        followers.add(room)
     return room
 
 
+class Follower(Protocol):
+    """What shows something that a cell may have changed."""
+
+    def catch_up(self) -> object:
+        """Show what has changed. On the I/O thread."""
+        ...
+
+
+#: Brought up to date after each cell.
+followers: weakref.WeakSet[Follower] = weakref.WeakSet()
 _followed: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def follow_cells() -> None:
-    """From now on a cell that has run brings the open rooms up to date; nothing where there are no cells."""
+    """From now on a cell that has run brings the open panels up to date; nothing where there are no cells."""
     from IPython.core.getipython import get_ipython
 
     shell = get_ipython()
@@ -330,5 +325,5 @@ def follow_cells() -> None:
 
 
 def _after_cell(result: object = None) -> None:
-    for room in list(_rooms.values()):
-        portal().loop.call_soon_threadsafe(room.catch_up)
+    for follower in list(followers):
+        portal().loop.call_soon_threadsafe(follower.catch_up)

@@ -15,7 +15,7 @@ from gathering.core.display import bundle, markdown_to_html
 from gathering.notebook.items import Call, Item, Part
 from gathering.notebook.screen import Screen, way_of
 
-__all__ = ["Saved", "conversation_bundle", "conversation_markdown"]
+__all__ = ["KEPT", "Saved", "conversation_bundle", "conversation_markdown"]
 
 #: Characters of a conversation that are kept in the notebook; export() writes all of it.
 KEPT = 12_000
@@ -24,10 +24,10 @@ _SAID = "margin: 0.6em 0; padding-left: 0.8em; border-left: 3px solid"
 
 
 class Saved:
-    """The transcript of a panel in its cell. ``items`` gives what there is to show."""
+    """What a panel leaves in its cell; ``made`` gives it in the forms of an output."""
 
-    def __init__(self, items: Callable[[], Sequence[Item]], name: str) -> None:
-        self._items, self.name = items, name
+    def __init__(self, made: Callable[[], dict[str, str]]) -> None:
+        self.bundle = made
         self._handles: list[Any] = []
 
     def show(self, panel: Any) -> None:
@@ -38,22 +38,19 @@ class Saved:
         shell = get_ipython()
         way = "text" if shell is None else way_of(shell)
         if way == "text":
-            print(self._bundle()["text/plain"])  # noqa: T201 - a terminal's output
+            print(self.bundle()["text/plain"])  # noqa: T201 - a terminal's output
             return
         if way == "live" or _is_voila():
             display(panel.view_bundle(), raw=True)
         if way == "live":
-            self._handles.append(display(self._bundle(), raw=True, display_id=True))
+            self._handles.append(display(self.bundle(), raw=True, display_id=True))
         elif not _is_voila():
-            Screen(shell).show(self._bundle())
+            Screen(shell).show(self.bundle())
 
     def refresh(self) -> None:
         """Bring what is in the notebook up to date. From any thread."""
         for handle in self._handles:
-            handle.update(self._bundle(), raw=True)
-
-    def _bundle(self) -> dict[str, str]:
-        return conversation_bundle(self.name, self._items(), KEPT)
+            handle.update(self.bundle(), raw=True)
 
 
 def _is_voila() -> bool:
@@ -62,11 +59,13 @@ def _is_voila() -> bool:
     return "VOILA_APP_PORT" in os.environ or "VOILA_REQUEST_URL" in os.environ
 
 
-def conversation_bundle(name: str, items: Sequence[Item], most: int | None = None) -> dict[str, str]:
+def conversation_bundle(
+    name: str, items: Sequence[Item], most: int | None = None, what: str = "Chat with"
+) -> dict[str, str]:
     """Items as text, Markdown and HTML; of more than ``most`` characters only the newest, which is said."""
     shown = _newest(items, most)
     left = len(items) - len(shown)
-    title = f"Chat with {name}"
+    title = f"{what} {name}"
     head = (
         [title]
         if left == 0
@@ -77,7 +76,7 @@ def conversation_bundle(name: str, items: Sequence[Item], most: int | None = Non
     plain = "\n".join([*head, *(_plain(item) for item in shown)])
     inside = "".join(_html(item) for item in shown)
     lines = "".join(f"<p>{html.escape(line)}</p>" for line in head[1:])
-    label = html.escape(f"Transcript of the chat with {name}", quote=True)
+    label = html.escape(f"Transcript of the {what[0].lower()}{what[1:]} {name}", quote=True)
     page = f'<section class="g-saved" aria-label="{label}"><h4>{html.escape(title)}</h4>{lines}{inside}</section>'
     return bundle(
         plain,

@@ -7,19 +7,23 @@ panel shows and what it can be asked is its own (``gathering.notebook.panel`` an
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import anywidget
+import traitlets
 
-from gathering.core.errors import GatheringError
+from gathering.core.errors import ConfigurationError, GatheringError
 from gathering.core.portal import portal
 from gathering.notebook.answer import failure
 from gathering.notebook.assets import asset, asset_version, static_text
 from gathering.notebook.channel import VERSION, Channel, Outgoing, PanelInfo, Request, State
 from gathering.notebook.items import Item
 from gathering.notebook.room import PAGE
+from gathering.notebook.saved import Saved
 
-__all__ = ["Handler", "Panel", "PanelWidget"]
+__all__ = ["Handler", "Panel", "PanelWidget", "checked_height", "on_portal"]
+
+T = TypeVar("T")
 
 Handler: TypeAlias = "Callable[[Request, list[bytes]], Coroutine[Any, Any, None] | None]"
 
@@ -30,9 +34,12 @@ class PanelWidget(anywidget.AnyWidget):
     _esm = static_text("stub.js")
     _css = static_text("stub.css")
 
-    def __init__(self, title: str) -> None:
+    #: Which view the page draws.
+    kind = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, title: str, kind: str) -> None:
         self._title = title
-        super().__init__()
+        super().__init__(kind=kind)
 
     def __repr__(self) -> str:
         """What it is, without an address."""
@@ -45,8 +52,12 @@ class Panel:
     Requests come from any thread and are taken on the I/O thread.
     """
 
+    #: What it leaves in the notebook.
+    saved: Saved
+
     def __init__(self) -> None:
-        self.widget = PanelWidget(f"{self.info()['title']} (its transcript is below)")
+        info = self.info()
+        self.widget = PanelWidget(f"{info['title']} (its transcript is below)", info["kind"])
         self._handlers: dict[str, Handler] = {
             "ready": self._hello_view,
             "resync": self._hello_view,
@@ -73,7 +84,8 @@ class Panel:
 
     def state(self) -> State:
         """How it stands."""
-        raise NotImplementedError
+        nothing = {"input": 0, "output": 0}
+        return {"phase": "idle", "model": "", "tokens": nothing, "cost": None, "turns": 0, "branch": 0}
 
     def items(self, size: int, before: str | None = None) -> tuple[list[Item], bool]:
         """The last items, or those before one, and whether there are older ones."""
@@ -156,6 +168,13 @@ class Panel:
             [asset(name)],
         )
 
+    def show(self) -> None:
+        """Display it in the cell that runs: the live view, and what stays in the notebook."""
+        self.saved.show(self)
+
+    def _ipython_display_(self) -> None:
+        self.show()
+
     def close(self) -> None:
         """Take the panel out of the page."""
         self.widget.close()
@@ -168,3 +187,19 @@ class Panel:
     def __repr__(self) -> str:
         """What it is, without an address."""
         return f"{type(self).__name__}({self.info()['title']!r})"
+
+
+def on_portal(work: Callable[[], T]) -> T:
+    """What the work gives, done on the I/O thread."""
+
+    async def run() -> T:
+        return work()
+
+    return portal().run(run())
+
+
+def checked_height(height: Any) -> int:
+    """The height in pixels. Raises ``ConfigurationError`` for one that no panel can have."""
+    if isinstance(height, bool) or not isinstance(height, int) or not 120 <= height <= 4000:
+        raise ConfigurationError(f"height = {height!r} is not usable: give pixels from 120 to 4000")
+    return height

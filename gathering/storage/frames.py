@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gathering.core.errors import StoreError
 from gathering.core.interfaces import IRecorder
+from gathering.core.registry import open_panel
 from gathering.storage.columns import COLUMNS, Kind
 from gathering.storage.database import MEMORY
 from gathering.storage.sqlite import SQLiteStore
@@ -111,6 +112,10 @@ class Trace:
     def branches(self) -> pd.DataFrame:
         """Every place where a conversation went on from another (``fork``) or from an earlier turn (``rewind``)."""
         return self._frame("branches")
+
+    def panel(self, **options: Any) -> Any:
+        """An explorer for a notebook: each turn a timeline, with what was sent and what came back; ``turn``, ``height``."""
+        return open_panel("trace", self, **options)
 
     def everything(self) -> Trace:
         """The same without the limit to one session."""

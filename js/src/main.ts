@@ -1,7 +1,11 @@
 /** The door of the bundle: draws a panel into an element and gives back how to take it away. */
 
 import { Chat } from "./chat";
+import { Explorer } from "./explorer";
+import type { Frame } from "./frame";
+import { Grid } from "./grid";
 import { Link } from "./link";
+import { MemoryEditor } from "./memory";
 import type { Model } from "./protocol";
 import style from "./style.css";
 
@@ -21,11 +25,26 @@ export function render({ model, el, view }: Context): () => void {
   root.dataset["lmSuppressShortcuts"] = "true";
   for (const name of ["keydown", "keypress", "keyup"]) root.addEventListener(name, (event) => { event.stopPropagation(); });
   el.append(root);
-  const chat = new Chat(root, new Link(model, view));
+  const panel = opened(root, new Link(model, view), String(model.get("kind")));
   return () => {
-    chat.close();
+    panel.close();
     root.remove();
   };
+}
+
+function opened(root: HTMLElement, link: Link, kind: string): Frame {
+  switch (kind) {
+    case "conversation":
+      return new Chat(root, link, "conversation");
+    case "grid":
+      return new Grid(root, link);
+    case "memory":
+      return new MemoryEditor(root, link);
+    case "trace":
+      return new Explorer(root, link);
+    default:
+      return new Chat(root, link, "chat");
+  }
 }
 
 /** The style, once for a document or a shadow root. */

@@ -9,9 +9,9 @@ import { toolCard, type Decision } from "./toolcard";
 
 export interface Acts {
   copy(item: Item): void;
-  retry(item: Item): void;
-  edit(item: Item, text: string): void;
-  branch(item: Item, index: number): void;
+  retry?(item: Item): void;
+  edit?(item: Item, text: string): void;
+  branch?(item: Item, index: number): void;
   decide(decision: Decision): void;
 }
 
@@ -31,7 +31,7 @@ export class Message {
     private readonly formulas: Formulas,
     private readonly acts: Acts | null,
   ) {
-    const who = item.role === "user" ? "You" : item.role === "note" ? "Note" : item.speaker;
+    const who = item.role === "user" ? (item.speaker || "You") : item.role === "note" ? "Note" : item.speaker;
     this.element = h("article", { class: `g-item g-${item.role}`, "data-id": item.id, "data-role": item.role, "aria-label": who });
     if (item.role !== "note") this.element.append(h("header", { class: "g-who" }, who));
     this.element.append(this.body, this.footer);
@@ -67,12 +67,12 @@ export class Message {
 
   /** Begin to edit a message of the person. */
   startEdit(): void {
-    if (this.acts === null || this.editing || this.item.role !== "user") return;
+    if (this.acts?.edit === undefined || this.editing || this.item.role !== "user") return;
     this.editing = true;
     const box = h("textarea", { "aria-label": "Edit message", rows: 3 });
     box.value = this.text();
     const send = button("Send again", () => {
-      if (box.value.trim()) this.acts?.edit(this.item, box.value);
+      if (box.value.trim()) this.acts?.edit?.(this.item, box.value);
     }, { kind: "g-primary" });
     const cancel = button("Cancel", () => {
       this.editing = false;
@@ -167,17 +167,19 @@ export class Message {
     const row = h("span", { class: "g-acts" });
     if (item.role === "note") return row;
     if (acts !== null) row.append(button("Copy", () => { acts.copy(item); }, { kind: "g-quiet" }));
-    if (acts !== null && item.role === "user") row.append(button("Edit", () => { this.startEdit(); }, { kind: "g-quiet" }));
-    if (acts !== null && item.role === "assistant") row.append(button("Retry", () => { acts.retry(item); }, { kind: "g-quiet" }));
+    if (acts?.edit !== undefined && item.role === "user") row.append(button("Edit", () => { this.startEdit(); }, { kind: "g-quiet" }));
+    const retry = acts?.retry?.bind(acts);
+    if (retry !== undefined && item.role === "assistant") row.append(button("Retry", () => { retry(item); }, { kind: "g-quiet" }));
     return row;
   }
 
   private branches(): Node[] {
     const { acts, item } = this;
-    if (item.branch === null || acts === null) return [];
+    const branch = acts?.branch?.bind(acts);
+    if (item.branch === null || branch === undefined) return [];
     const { index, count } = item.branch;
-    const back = button("Version before", () => { acts.branch(item, index - 1); }, { sign: "‹", kind: "g-quiet" });
-    const on = button("Version after", () => { acts.branch(item, index + 1); }, { sign: "›", kind: "g-quiet" });
+    const back = button("Version before", () => { branch(item, index - 1); }, { sign: "‹", kind: "g-quiet" });
+    const on = button("Version after", () => { branch(item, index + 1); }, { sign: "›", kind: "g-quiet" });
     back.disabled = index === 0;
     on.disabled = index === count - 1;
     return [h("span", { class: "g-branch" }, back, h("span", { class: "g-meta" }, `${index + 1} of ${count}`), on)];

@@ -130,6 +130,7 @@ export type Scope = "once" | "session" | "always";
 
 /** What anywidget hands to a view. */
 export interface Model {
+  get(name: string): unknown;
   on(name: string, callback: (...args: never[]) => void): void;
   off(name: string, callback: (...args: never[]) => void): void;
   send(content: unknown, callbacks?: unknown, buffers?: ArrayBuffer[] | ArrayBufferView[]): void;

@@ -4,13 +4,13 @@ import type { Change, FromKernel, Hello, Item, PanelInfo, Part, State } from "./
 
 export interface Listener {
   reset(): void;
-  started(item: Item): void;
-  grew(item: Item, part: number, text: string): void;
-  changed(item: Item, part: number): void;
-  ended(item: Item): void;
-  paged(items: Item[]): void;
+  started?(item: Item): void;
+  grew?(item: Item, part: number, text: string): void;
+  changed?(item: Item, part: number): void;
+  ended?(item: Item): void;
+  paged?(items: Item[]): void;
   state(state: State): void;
-  data(name: string, value: unknown): void;
+  data?(name: string, value: unknown): void;
 }
 
 export class Store {
@@ -37,9 +37,7 @@ export class Store {
         for (const one of message.messages) this.change(one);
         break;
       case "page":
-        this.items.unshift(...message.items);
-        this.more = message.more;
-        this.listener.paged(message.items);
+        this.page(message);
         break;
       case "start":
       case "delta":
@@ -56,6 +54,12 @@ export class Store {
 
   find(id: string): Item | undefined {
     return this.items.findLast((item) => item.id === id);
+  }
+
+  private page(message: FromKernel & { t: "page" }): void {
+    this.items.unshift(...message.items);
+    this.more = message.more;
+    this.listener.paged?.(message.items);
   }
 
   private hello(message: Hello): void {
@@ -84,7 +88,7 @@ export class Store {
     switch (message.t) {
       case "start":
         this.items.push(message.item);
-        this.listener.started(message.item);
+        this.listener.started?.(message.item);
         return true;
       case "reset":
         this.items = message.items;
@@ -97,7 +101,7 @@ export class Store {
         return true;
       case "data":
         this.data.set(message.name, message.value);
-        this.listener.data(message.name, message.value);
+        this.listener.data?.(message.name, message.value);
         return true;
       case "delta":
         return this.grow(message);
@@ -114,7 +118,7 @@ export class Store {
     const part = partAt(item, message.part, message.off === 0 ? { k: message.k, text: "" } : null);
     if (part === undefined || part.k === "tool" || part.text.length !== message.off) return false;
     part.text += message.text;
-    this.listener.grew(item, message.part, message.text);
+    this.listener.grew?.(item, message.part, message.text);
     return true;
   }
 
@@ -124,7 +128,7 @@ export class Store {
     const part = partAt(item, message.part, { k: "tool", call: message.call });
     if (part?.k !== "tool") return false;
     part.call = message.call;
-    this.listener.changed(item, message.part);
+    this.listener.changed?.(item, message.part);
     return true;
   }
 
@@ -135,7 +139,7 @@ export class Store {
     if (sizes.length !== message.sizes.length || sizes.some((size, i) => size !== message.sizes[i])) return false;
     const { status, model, usage, cost, ms, ttft, error, turn, branch } = message;
     Object.assign(item, { status, model, usage, cost, ms, ttft, error, turn, branch });
-    this.listener.ended(item);
+    this.listener.ended?.(item);
     return true;
   }
 

@@ -21,6 +21,7 @@ const listeners = {{}};
 window.sent = [];
 window.RAN = () => {{ window.ran = true; }};
 window.model = {{
+  get: () => "{kind}",
   on: (name, callback) => (listeners[name] ??= new Set()).add(callback),
   off: (name, callback) => listeners[name]?.delete(callback),
   send: async (message, callbacks, buffers) => {{
@@ -150,7 +151,8 @@ class Kernel:
 def kernel(page: Page, request: pytest.FixtureRequest) -> Kernel:
     """A panel that has said it is ready."""
     kernel = Kernel(page)
-    html = HARNESS.format(theme=THEMES[request.param])
+    theme, _, kind = request.param.partition(":")
+    html = HARNESS.format(theme=THEMES[theme], kind=kind or "chat")
 
     def serve(route: Route) -> None:
         name = route.request.url.removeprefix(f"{ORIGIN}/")
@@ -409,3 +411,114 @@ def test_a_kernel_that_is_gone_is_said(kernel: Kernel) -> None:
     kernel.page.evaluate("() => window.happen('comm_live_update')")
     expect(kernel.root.get_by_role("status")).to_contain_text("%gathering restore")
     expect(kernel.root.get_by_role("button", name="Send")).not_to_be_visible()
+
+
+# -- boards --------------------------------------------------------------------------------------------------------
+
+
+def memory_rows() -> dict[str, Any]:
+    row = {
+        "kind": "fact",
+        "tokens": 3,
+        "in_context": True,
+        "why": "pinned",
+        "importance": 0.5,
+        "pinned": False,
+    }
+    rows = [
+        {"id": f"m{i}", "text": text, "fact": True, "score": None, **row} for i, text in enumerate(PAYLOADS)
+    ]
+    found = {"query": PAYLOADS[0], "rows": [{"id": "m1", "text": text, "score": 0.5} for text in PAYLOADS]}
+    return {"memory": {"rows": rows, "total": len(rows), "long_term": True, "found": found}}
+
+
+def trace_turn() -> dict[str, Any]:
+    def said(text: str) -> dict[str, Any]:
+        return {"role": "assistant", "text": text, "more": text, "parts": text, "images": 0}
+
+    call_of = {"kind": "call", "start": 0, "ms": 5, "status": "ok", "input": 1, "output": 2}
+    tool_of = {"kind": "tool", "start": 5, "ms": 1, "status": "error"}
+    steps: list[dict[str, Any]] = []
+    for text in PAYLOADS:
+        sent = {"messages": [said(text)], "tools": text, "params": text}
+        steps.append({**call_of, "id": text, "name": text, "error": text, "sent": sent, "came": [said(text)]})
+        steps.append({**tool_of, "id": text, "name": text, "error": text, "arguments": text, "result": text})
+    turn = {"turn_id": "t", "agent": PAYLOADS[0], "question": PAYLOADS[1], "steps": steps, "ms": 6}
+    checks = [{"check": text, "passed": False, "actual": text} for text in PAYLOADS]
+    row = {
+        "turn_id": "t",
+        "agent": PAYLOADS[0],
+        "question": PAYLOADS[1],
+        "calls": 1,
+        "tokens": 2,
+        "cost": None,
+    }
+    turns = {"rows": [{**row, "ms": 1, "status": "ok"}], "older": 0, "open": "t", "listed": True}
+    return {"turns": turns, "turn": {**turn, "checks": checks}}
+
+
+def grid_plan() -> dict[str, Any]:
+    cases = [{"row": i, "id": str(i), "prompt": text} for i, text in enumerate(PAYLOADS)]
+    plan = {"models": ["a", "b"], "repeats": 1, "cases": cases, "start": 0, "size": 100, "count": len(cases)}
+    plan |= {"of": len(cases), "sort": "case", "down": False, "filter": "", "notes": PAYLOADS}
+    return {"grid": plan, "progress": {"done": 1, "total": 2}}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "values"),
+    [("light:memory", memory_rows()), ("light:trace", trace_turn()), ("light:grid", grid_plan())],
+    indirect=["kernel"],
+    ids=["memory", "trace", "grid"],
+)
+def test_payloads_are_text_on_every_board(kernel: Kernel, values: dict[str, Any]) -> None:
+    """Whatever column a payload stands in: no script runs, nothing is asked for, and it can be read."""
+    columns = ("a", "b") if "grid" in values else ()
+    cells = [
+        item(
+            f"c{i}{name}",
+            text=text,
+            cell={"row": str(i), "column": name, "repeat": 1},
+            error={"message": text, "next": ""},
+        )
+        for i, text in enumerate(PAYLOADS)
+        for name in columns
+    ]
+    kernel.hello(*cells)
+    for name, value in values.items():
+        kernel.change(t="data", name=name, value=value)
+    expect(kernel.root.get_by_text(PAYLOADS[0]).first).to_be_visible()
+    if columns:
+        kernel.root.get_by_role("combobox", name="Mark what differs from").select_option("a")
+    kernel.root.locator("details").evaluate_all("all => all.forEach((one) => { one.open = true; })")
+    for tag in ("script", "iframe", "object", "embed", "img", "svg", "style", "link", "video", "audio"):
+        assert kernel.root.locator(tag).count() == 0, tag
+    assert kernel.page.evaluate("() => window.ran") is None
+    assert kernel.requests == []
+
+
+@pytest.mark.parametrize("kernel", ["light:grid"], indirect=True)
+def test_cells_of_a_grid_fill_while_they_come(kernel: Kernel) -> None:
+    """Several answers grow at once, each in its cell; what differs is marked when both are whole."""
+    plan = {
+        "models": ["a", "b"],
+        "repeats": 1,
+        "cases": [{"row": 0, "id": "1", "prompt": "Hi"}],
+        "start": 0,
+        "size": 10,
+    }
+    plan |= {"count": 1, "of": 1, "sort": "case", "down": False, "filter": "", "notes": []}
+    kernel.hello(more=True)
+    kernel.change(t="data", name="grid", value=plan)
+    for name in "ab":
+        cell = {"row": "0", "column": name, "repeat": 1}
+        kernel.change(t="start", item=item(f"c{name}", status="open", cell=cell))
+    kernel.root.get_by_role("combobox", name="Mark what differs from").select_option("a")
+    for name, text in (("a", "the cat"), ("b", "the dog")):
+        kernel.change(t="delta", id=f"c{name}", part=0, k="text", off=0, text=text)
+    expect(kernel.root.locator(".g-cell").nth(1)).to_contain_text("the dog")
+    for name in "ab":
+        kernel.change(t="end", id=f"c{name}", sizes=[7], **END)
+    expect(kernel.root.locator("ins")).to_have_text("dog")
+    expect(kernel.root.locator("del")).to_have_text("cat")
+    kernel.change(t="delta", id="elsewhere", part=0, k="text", off=0, text="on another page")
+    assert kernel.sent("resync") == []

@@ -374,7 +374,7 @@ def test_no_key_reaches_the_page(opened: Callable[..., Page]) -> None:
     page.ended()
     assert "a1B2" not in json.dumps(page.items)
     assert page.texts()[1] == "Your key is ***, keep it."
-    assert "a1B2" not in json.dumps(page.panel._saved._bundle())
+    assert "a1B2" not in json.dumps(page.panel.saved.bundle())
 
 
 def test_the_bundle_is_sent_once_it_is_asked_for(opened: Callable[..., Page]) -> None:
@@ -434,7 +434,7 @@ def test_the_transcript_is_short_and_the_same_each_time(opened: Callable[..., Pa
     for i in range(20):
         page.panel.ask(f"question {i}")
     items: list[Item] = page.panel.room.items
-    kept = page.panel._saved._bundle()
+    kept = page.panel.saved.bundle()
     assert "question 19" in kept["text/plain"]
     assert "question 1\n" not in kept["text/plain"]
     assert "earlier messages are not kept here" in kept["text/markdown"]
