@@ -52,7 +52,7 @@ class ConversationPanel(Panel):
 
     def stop(self) -> None:
         """End the turn that is being taken; it is as if it had not been."""
-        on_portal(self._cancel)
+        on_portal(self.interrupt)
 
     def export(self, path: Any) -> None:
         """Write the conversation to a file: ``.html``, ``.md``, ``.json`` or ``.ipynb`` by the path's end.
@@ -121,6 +121,11 @@ class ConversationPanel(Panel):
         if self._task is None and self._caught_up():
             self._tell_all()
 
+    def interrupt(self) -> None:
+        """End the turn that is being taken."""
+        if self._task is not None:
+            self._task.cancel()
+
     # Requests, on the I/O thread
 
     def _send(self, request: Request, buffers: list[bytes]) -> None:
@@ -145,7 +150,7 @@ class ConversationPanel(Panel):
                 raise ConfigurationError(f"this panel does not know {other!r}: reload the page")
 
     def _stop(self, request: Request, buffers: list[bytes]) -> None:
-        self._cancel()
+        self.interrupt()
 
     def _decide(self, request: Request, buffers: list[bytes]) -> None:
         self._asking.decide(request)
@@ -155,10 +160,6 @@ class ConversationPanel(Panel):
             raise ConfigurationError("this panel is for reading: open another with panel()")
         if self._task is not None:
             raise ConfigurationError("somebody is speaking: wait, or press Stop first")
-
-    def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
 
     # Talking
 

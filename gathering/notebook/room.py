@@ -206,6 +206,11 @@ class Room:
         elif self.busy:
             raise ConfigurationError("a cell asked this: interrupt the kernel to stop it")
 
+    def interrupt(self) -> None:
+        """End the answer that is coming, if a panel asked for it."""
+        if self.task is not None:
+            self.task.cancel()
+
     def _counted(self, usage: Usage) -> None:
         self._so_far = usage
         self.tell_state()
@@ -308,6 +313,10 @@ class Follower(Protocol):
         """Show what has changed. On the I/O thread."""
         ...
 
+    def interrupt(self) -> object:
+        """End what a person asked of it. On the I/O thread."""
+        ...
+
 
 #: Brought up to date after each cell.
 followers: weakref.WeakSet[Follower] = weakref.WeakSet()
@@ -315,15 +324,31 @@ _followed: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def follow_cells() -> None:
-    """From now on a cell that has run brings the open panels up to date; nothing where there are no cells."""
+    """From now on a cell that has run brings the open panels up to date, and the idle kernel's interrupt stops them; nothing where there are no cells."""
     from IPython.core.getipython import get_ipython
 
     shell = get_ipython()
     if shell is not None and shell not in _followed:
         _followed.add(shell)
         shell.events.register("post_run_cell", _after_cell)
+        _stop_with_kernel(shell)
 
 
 def _after_cell(result: object = None) -> None:
     for follower in list(followers):
         portal().loop.call_soon_threadsafe(follower.catch_up)
+
+
+def _stop_with_kernel(shell: Any) -> None:
+    """Let an interrupt of the idle kernel end the answers of panels; one that comes while a cell runs ends the cell.
+
+    An ipykernel puts this handler back after each cell. It documents none, so that there is nothing but this to hold on to.
+    """
+    kernel = getattr(shell, "kernel", None)
+    if kernel is not None and hasattr(kernel, "saved_sigint_handler"):
+        kernel.saved_sigint_handler = _interrupted
+
+
+def _interrupted(number: int, frame: object) -> None:
+    for follower in list(followers):
+        portal().loop.call_soon_threadsafe(follower.interrupt)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import html
 import json
+import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,19 +45,32 @@ class Saved:
         if way == "live" or _is_voila():
             display(panel.view_bundle(), raw=True)
         if way == "live":
-            self._handles.append(display(self.bundle(), raw=True, display_id=True))
+            self._handles.append(display(self._beside(), raw=True, display_id=True))
         elif not _is_voila():
             Screen(shell).show(self.bundle())
 
     def refresh(self) -> None:
         """Bring what is in the notebook up to date. From any thread."""
         for handle in self._handles:
-            handle.update(self.bundle(), raw=True)
+            handle.update(self._beside(), raw=True)
+
+    def _beside(self) -> dict[str, str]:
+        """What stands below the live view: folded where nothing can hide it while the view lives."""
+        shown = self.bundle()
+        if "text/html" in shown and _shows_both():
+            shown = {
+                **shown,
+                "text/html": f"<details><summary>transcript</summary>{shown['text/html']}</details>",
+            }
+        return shown
+
+
+def _shows_both() -> bool:
+    """VS Code and Colab draw each output in a place of its own, which no style of ours reaches."""
+    return "VSCODE_PID" in os.environ or "google.colab" in sys.modules
 
 
 def _is_voila() -> bool:
-    import os
-
     return "VOILA_APP_PORT" in os.environ or "VOILA_REQUEST_URL" in os.environ
 
 

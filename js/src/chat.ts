@@ -12,7 +12,7 @@ import type { Item, State } from "./protocol";
 import { TalkBar } from "./talkbar";
 
 export class Chat extends Frame {
-  private readonly composer = new Composer();
+  private readonly composer: Composer;
   private readonly models = h("select", { "aria-label": "Model", class: "g-models" });
   private readonly talk: TalkBar | null;
   private log: Log;
@@ -20,6 +20,7 @@ export class Chat extends Frame {
   constructor(root: HTMLElement, link: Link, kind: "chat" | "conversation") {
     super(root, link);
     this.talk = kind === "conversation" ? new TalkBar((name, value) => this.act(name, value)) : null;
+    this.composer = new Composer(this.talk === null);
     this.log = this.newLog(false);
     this.composer.onSend = (draft) => void this.send(draft);
     this.composer.onStop = () => void this.ask({ t: "stop" });
@@ -125,7 +126,7 @@ export class Chat extends Frame {
 
   private takeDrops(): void {
     this.root.addEventListener("dragover", (event) => {
-      if (event.dataTransfer?.types.includes("Files") !== true || this.store.panel?.readonly === true) return;
+      if (event.dataTransfer?.types.includes("Files") !== true || this.talk !== null || this.store.panel?.readonly === true) return;
       event.preventDefault();
       this.root.classList.add("g-drop");
     });
@@ -133,7 +134,7 @@ export class Chat extends Frame {
     this.root.addEventListener("drop", (event) => {
       this.root.classList.remove("g-drop");
       const files = [...(event.dataTransfer?.files ?? [])];
-      if (files.length === 0 || this.store.panel?.readonly === true) return;
+      if (files.length === 0 || this.talk !== null || this.store.panel?.readonly === true) return;
       event.preventDefault();
       event.stopPropagation();
       this.composer.attach(files);

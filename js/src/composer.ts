@@ -24,9 +24,11 @@ export class Composer {
   private files: File[] = [];
   private answering = false;
 
-  constructor() {
+  /** Without `takesFiles` it is for words only. */
+  constructor(private readonly takesFiles: boolean) {
     this.send.type = "submit";
     const attach = button("Attach files", () => { this.picker.click(); }, { sign: "+" });
+    attach.hidden = !takesFiles;
     const row = h("div", { class: "g-compose" }, attach, this.box, this.send, this.stop);
     this.element = h("form", { class: "g-composer" }, this.attached, row, this.picker);
     this.element.addEventListener("submit", (event) => {
@@ -41,7 +43,7 @@ export class Composer {
     this.box.addEventListener("input", this.fit);
     this.box.addEventListener("paste", (event) => {
       const files = [...(event.clipboardData?.files ?? [])];
-      if (files.length > 0) {
+      if (files.length > 0 && this.takesFiles) {
         event.preventDefault();
         this.attach(files);
       }

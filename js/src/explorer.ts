@@ -86,13 +86,13 @@ export class Explorer extends Frame {
     if (turns === undefined) return;
     const had = this.list.contains(document.activeElement);
     this.list.replaceChildren(...turns.rows.map((row) => this.row(row, row.turn_id === turns.open)).reverse());
-    this.totals.textContent = turns.rows.length === 0 ? "no turn yet" : `${turns.rows.length} turns${turns.older > 0 ? `, ${turns.older} older` : ""}`;
+    this.totals.textContent = turns.rows.length === 0 ? "no turn yet" : `${turns.rows.length} ${turns.rows.length === 1 ? "turn" : "turns"}${turns.older > 0 ? `, ${turns.older} older` : ""}`;
     const current = this.list.querySelector<HTMLElement>("[aria-current]");
     if (had) current?.focus();
   }
 
   private row(row: TurnRow, open: boolean): HTMLElement {
-    const figures = [`${row.calls} calls`, `${row.tokens.toLocaleString("en")} tokens`, money(row.cost), duration(row.ms), row.status === "ok" ? "" : row.status];
+    const figures = [`${row.calls} ${row.calls === 1 ? "call" : "calls"}`, `${row.tokens.toLocaleString("en")} tokens`, money(row.cost), duration(row.ms), row.status === "ok" ? "" : row.status];
     const choose = h("button", { type: "button", class: "g-turn", "aria-current": open ? "true" : null }, h("strong", {}, row.agent), ` ${row.question}`, h("span", { class: "g-meta" }, figures.filter(Boolean).join(" · ")));
     choose.addEventListener("click", () => void this.act("open", { turn: row.turn_id }));
     return h("li", {}, choose);

@@ -72,6 +72,7 @@ export class Grid extends Frame {
     if (this.filter !== this.active()) this.filter.value = plan.filter;
     this.where.textContent = plan.count === 0 ? "no case has this" : `${plan.start + 1} to ${plan.start + plan.cases.length} of ${plan.count}${plan.count < plan.of ? ` (${plan.of} in all)` : ""}`;
     this.before.disabled = plan.start === 0;
+    this.before.hidden = this.after.hidden = plan.count <= plan.size;
     this.after.disabled = plan.start + plan.size >= plan.count;
     this.cells.clear();
     const head = h("tr", {}, h("th", { scope: "col" }, "Case"), ...plan.models.map((name) => h("th", { scope: "col" }, name)));

@@ -11,7 +11,7 @@ from panels import PATIENCE, SHOTS, write_notebook
 from playwright.sync_api import Locator, expect
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-THEMES = ["JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"]
+THEMES = ["JupyterLab Dark", "JupyterLab Dark High Contrast", "JupyterLab Light"]
 GRID = """
 from gathering.compare import compare
 from gathering.testing import ScriptedProvider
@@ -85,7 +85,7 @@ def shot(root: Locator, name: str) -> None:
 
 
 def keeps_nobody_out(notebook: Any, root: Locator) -> None:
-    """No violation in any theme of JupyterLab, and nothing hidden by one."""
+    """No violation in any theme of JupyterLab; the last one is light again, for the tests that follow."""
     for theme in THEMES:
         notebook.page.evaluate(
             "theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme
@@ -93,7 +93,8 @@ def keeps_nobody_out(notebook: Any, root: Locator) -> None:
         notebook.page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme)
         results = Axe().run(notebook.page, context=".g-panel", options={"runOnly": WCAG})
         assert results.violations_count == 0, results.generate_report()
-    shot(root, f"board_{root.get_attribute('aria-label').split()[0].lower()}_contrast")  # type: ignore[union-attr]
+        if "Dark High" in theme:
+            shot(root, f"board_{root.get_attribute('aria-label').split()[0].lower()}_contrast")  # type: ignore[union-attr]
 
 
 def test_a_comparison_is_read_side_by_side(board: Callable[..., Any]) -> None:

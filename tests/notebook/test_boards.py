@@ -408,3 +408,25 @@ def test_speakers_that_speak_at_once_stream_at_once(store: SQLiteStore, look: An
     view.ended()
     assert sorted(said(view)[:2]) == [("ada", "Left."), ("bob", "Right.")]
     assert asyncio.run(conversation.process_turn_async()) == []
+
+
+# -- elsewhere -----------------------------------------------------------------------------------------------------
+
+
+def test_where_nothing_can_hide_it_the_transcript_is_folded(
+    remembering: gathering.Agent, look: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """VS Code shows view and transcript below each other: there it is one line until it is opened."""
+    from gathering.notebook import saved
+
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr(saved, "way_of", lambda shell: "live")
+    monkeypatch.setattr("IPython.core.getipython.get_ipython", object)
+    monkeypatch.setattr("IPython.display.display", lambda data, **options: shown.append(data))
+    panel = look(remembering.memory.panel()).panel
+    panel.show()
+    monkeypatch.setenv("VSCODE_PID", "1")
+    panel.show()
+    assert not shown[1]["text/html"].startswith("<details>")
+    assert shown[3]["text/html"].startswith("<details><summary>transcript</summary>")
+    assert shown[1]["text/plain"] == shown[3]["text/plain"]

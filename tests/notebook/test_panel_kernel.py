@@ -90,6 +90,22 @@ def test_stop_closes_the_connection_at_once(kernel: RunningKernel, server: SlowS
     assert shown.text.strip() == "stopped The first half"
 
 
+def test_interrupting_the_idle_kernel_stops_the_panel(kernel: RunningKernel, server: SlowServer) -> None:
+    """The notebook's Stop button works too, and an interrupt of a cell still ends the cell alone."""
+    wire = Wire(kernel, server)
+    wire.request("send", text="tell me slowly")
+    wire.wait_for_text()
+    kernel.manager.interrupt_kernel()
+    assert server.hung_up.wait(PATIENCE)
+    shown = kernel.must("while panel.room.busy: pass\nprint(panel.room.items[-1].status)")
+    assert shown.text.strip() == "stopped"
+    running = kernel.start("import time\nprint('begun', flush=True)\nfor _ in range(6000): time.sleep(0.05)")
+    while "begun" not in str(kernel.client.get_iopub_msg(timeout=PATIENCE)["content"]):
+        pass
+    kernel.manager.interrupt_kernel()
+    assert kernel.finish(running).reply["ename"] == "KeyboardInterrupt"
+
+
 def test_interrupt_ends_what_a_cell_asks_of_the_panel(kernel: RunningKernel, server: SlowServer) -> None:
     """``panel.ask`` in a cell is ended by the kernel's Stop; the panel has what had come."""
     wire = Wire(kernel, server)
