@@ -107,7 +107,6 @@ export type FromKernel =
   | Hello
   | { t: "batch"; messages: Change[] }
   | { t: "page"; view: string; before: string; items: Item[]; more: boolean }
-  | { t: "models"; view: string; models: string[] }
   | { t: "ack"; view: string; n: number }
   | { t: "refused"; view: string; n: number; message: string; next: string }
   | { t: "asset"; view: string; name: string; version: string };

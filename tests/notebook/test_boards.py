@@ -430,3 +430,28 @@ def test_where_nothing_can_hide_it_the_transcript_is_folded(
     assert not shown[1]["text/html"].startswith("<details>")
     assert shown[3]["text/html"].startswith("<details><summary>transcript</summary>")
     assert shown[1]["text/plain"] == shown[3]["text/plain"]
+
+
+@pytest.mark.parametrize("form", ["html", "markdown"])
+def test_nbconvert_keeps_the_transcripts(
+    store: SQLiteStore, remembering: gathering.Agent, traced: gathering.Agent, look: Any, form: str
+) -> None:
+    """A page and a Markdown file made of the notebook have what every panel showed, and nothing of it twice."""
+    import nbconvert
+    import nbformat
+
+    conversation = talk(store, ["Trees."], ["A bridge."], max_turns=2)
+    conversation.run("What first?")
+    panels = [conversation.panel(), remembering.memory.panel(), traced.trace.panel(), compared(1).panel()]
+    book: Any = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
+    for panel in panels:
+        look(panel)
+        outputs = [
+            nbformat.v4.new_output("display_data", data=data)  # type: ignore[no-untyped-call]
+            for data in (panel.view_bundle(), panel.saved.bundle())
+        ]
+        book.cells.append(nbformat.v4.new_code_cell("panel", outputs=outputs))  # type: ignore[no-untyped-call]
+    exporter = nbconvert.HTMLExporter if form == "html" else nbconvert.MarkdownExporter
+    text, _ = exporter().from_notebook_node(book)
+    for said in ("A bridge.", "Bob must not eat peanuts.", "Thanks.", "a much longer answer 0"):
+        assert text.count(said) == 1, said
