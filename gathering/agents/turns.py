@@ -22,15 +22,32 @@ if TYPE_CHECKING:
 __all__ = ["Turn", "Turns", "difference"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Turn:
-    """One turn: what was said in it, by which model, and the node of the turn before it (empty for the first)."""
+    """One turn: what was said in it, by which model, and the turn before it."""
 
-    node: str
-    parent: str
     turn_id: str
     model: str
     messages: tuple[Message, ...]
+    before: Turn | None = None
+
+    @property
+    def node(self) -> str:
+        """Its address: what was said in it and before it. Worked out when it is asked for, and kept."""
+        open_turns: list[Turn] = []
+        turn: Turn | None = self
+        while turn is not None and "_node" not in turn.__dict__:
+            open_turns.append(turn)
+            turn = turn.before
+        for turn in reversed(open_turns):  # not by recursion: a path may have thousands of turns
+            turn.__dict__["_node"] = _node(turn.parent, turn.messages)
+        found: str = self.__dict__["_node"]
+        return found
+
+    @property
+    def parent(self) -> str:
+        """The address of the turn before it; empty for the first."""
+        return self.before.node if self.before is not None else ""
 
     @property
     def question(self) -> str:
@@ -47,16 +64,16 @@ class Turn:
 class Turns:
     """An agent's turns in order: ``len``, ``turns[i]``, iteration, ``df()`` and the ``tree()`` of all its forks."""
 
-    def __init__(self, path: Sequence[Turn] = (), tree: dict[str, Turn] | None = None) -> None:
+    def __init__(self, path: Sequence[Turn] = (), taken: list[Turn] | None = None) -> None:
         self._path = list(path)
-        self._tree = {} if tree is None else tree
+        #: Every turn of this agent and its forks, which share the list.
+        self._taken = [] if taken is None else taken
 
     def add(self, turn_id: str, model: str, messages: Sequence[Message]) -> Turn:
         """The turn, put at the end of the path."""
-        parent = self._path[-1].node if self._path else ""
-        turn = Turn(_node(parent, messages), parent, turn_id, model, tuple(messages))
+        turn = Turn(turn_id, model, tuple(messages), self._path[-1] if self._path else None)
         self._path.append(turn)
-        self._tree.setdefault(turn.node, turn)
+        self._taken.append(turn)
         return turn
 
     def until(self, at: int | str | None) -> Turns:
@@ -64,15 +81,22 @@ class Turns:
 
         Raises ``ConfigurationError`` for a turn there is not.
         """
-        return Turns(self._path[: self._count(at)], self._tree)
+        return Turns(self._path[: self._count(at)], self._taken)
 
     def versions(self, turn: Turn) -> list[Turn]:
         """The turns that were taken in the same place, on this path and its forks, oldest first; ``turn`` among them."""
-        return [other for other in list(self._tree.values()) if other.parent == turn.parent]
+        return [other for other in self._nodes() if other.parent == turn.parent]
 
     def messages(self) -> list[Message]:
         """Everything said on the path, in order."""
         return [message for turn in self._path for message in turn.messages]
+
+    def _nodes(self) -> list[Turn]:
+        """One turn for each address: branches that said the same share it."""
+        found: dict[str, Turn] = {}
+        for turn in list(self._taken):
+            found.setdefault(turn.node, turn)
+        return list(found.values())
 
     def _count(self, at: int | str | None) -> int:
         count = len(self._path)
@@ -102,7 +126,7 @@ class Turns:
 
     def tree(self) -> Tree:
         """All turns of this agent and its forks, as a tree; this agent's path is marked."""
-        return Tree(list(self._tree.values()), {turn.node for turn in self._path})
+        return Tree(self._nodes(), {turn.node for turn in self._path})
 
     def __iter__(self) -> Iterator[Turn]:
         """The turns, oldest first."""

@@ -16,6 +16,9 @@ __all__ = ["MAX_OUTPUT", "bounded"]
 #: Characters of a result that a model is told, unless its tool says otherwise.
 MAX_OUTPUT = 50_000
 
+#: What is one short word of JSON and needs no look at its pieces.
+_PLAIN = frozenset({int, float, bool})
+
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # where an object lies in memory tells nobody anything
 
 
@@ -57,6 +60,11 @@ def _text_up_to(output: Any, enough: int) -> tuple[str, bool]:
     """The output as text or JSON, or its beginning once that is ``enough``; and whether that is all there is to it."""
     if isinstance(output, str):
         return output, True
+    if output is None or type(output) in _PLAIN:
+        try:
+            return json.dumps(output), True
+        except ValueError:  # Python refuses to write down a number of thousands of digits
+            return _shown(output), False
     odd: list[str] = []
     pieces: list[str] = []
     length = 0

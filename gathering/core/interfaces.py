@@ -232,6 +232,8 @@ class ITool(ABC):
 
     #: Characters of a result that go into a turn; what is longer is cut, with a note that says so.
     max_output: int = MAX_OUTPUT
+    #: Whether ``execute`` itself says what is wrong with its input, so that ``why_invalid`` need not be asked before.
+    checks_input: ClassVar[bool] = False
 
     def __init__(self, name: str, tool_type: str = "custom", config: Mapping[str, Any] | None = None) -> None:
         self.name = name

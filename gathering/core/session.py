@@ -68,9 +68,11 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, as in a U
 _PAIRS = [
     a + b for a in _ALPHABET for b in _ALPHABET
 ]  # two digits at a time: an id is made several times a call
-_LOW, _LOW_SHIFTS, _HIGH_SHIFTS = (1 << 40) - 1, range(30, -1, -10), range(80, -1, -10)
+_HIGH_SHIFTS, _ALL_SHIFTS = range(80, -1, -10), range(120, -1, -10)
 _lock = threading.Lock()
 _last_id = 0
+#: What tells this process's ids from those of others that are made in the same millisecond.
+_entropy = int.from_bytes(os.urandom(10), "big") >> 1
 _head: tuple[int, str] = (-1, "")
 _session: tuple[int, str] = (0, "")
 _wrappers: list[Wrapper] = []
@@ -112,18 +114,29 @@ def fresh_id() -> str:
     with _lock:
         earliest = (time.time_ns() // 1_000_000) << 80
         if _last_id < earliest:
-            _last_id = earliest | int.from_bytes(os.urandom(10), "big") >> 1
+            _last_id = earliest | _entropy
         _last_id += 1
         value = _last_id
     high, head = value >> 40, _head
     if high != head[0]:  # most ids begin as the one before them
         head = _head = high, _digits(high, _HIGH_SHIFTS)
-    return head[1] + _digits(value & _LOW, _LOW_SHIFTS)
+    pairs = _PAIRS
+    return f"{head[1]}{pairs[value >> 30 & 1023]}{pairs[value >> 20 & 1023]}{pairs[value >> 10 & 1023]}{pairs[value & 1023]}"
+
+
+def _after_fork() -> None:
+    global _lock, _last_id, _entropy
+    _lock, _last_id = threading.Lock(), 0
+    _entropy = int.from_bytes(os.urandom(10), "big") >> 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def id_of(value: int) -> str:
     """The id of a number below 2**128."""
-    return _digits(value >> 40, _HIGH_SHIFTS) + _digits(value & _LOW, _LOW_SHIFTS)
+    return _digits(value, _ALL_SHIFTS)
 
 
 def _digits(value: int, shifts: range) -> str:

@@ -115,7 +115,7 @@ def _refusal(tool: ITool | None, call: ToolCall, known: Iterable[str]) -> ToolRe
         return ToolResult(success=False, error=f"there is no tool {call.name!r}: {advice}")
     if call.malformed is not None:
         return ToolResult(success=False, error=f"the arguments are not a JSON object: {call.malformed[:200]}")
-    wrong = tool.why_invalid(call.arguments)
+    wrong = None if tool.checks_input else tool.why_invalid(call.arguments)
     return None if wrong is None else ToolResult(success=False, error=wrong)
 
 

@@ -173,7 +173,7 @@ class _Statement:
 
     def values(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
         """The row's values as the SQL takes them."""
-        return tuple([encode(row[column]) for column, encode in self._plan])
+        return tuple([None if row[column] is None else encode(row[column]) for column, encode in self._plan])
 
 
 def _masking(encode: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -25,6 +25,7 @@ from gathering.storage.writer import Batch, Writer
 __all__ = ["SQLiteStore"]
 
 _KNOWN = {table: frozenset(columns) for table, columns in STORED.items()}
+_NEEDED = {name: frozenset(columns) for name, columns in KEYS.items()}
 _stores: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
 #: Connections a forked child got from its parent: closing them there could fold away the parent's log.
 _inherited: list[Database] = []
@@ -61,7 +62,7 @@ class SQLiteStore(IRecorder):
     def put(self, table: str, row: dict[str, Any]) -> None:
         """Queue one row; it is merged with what was put before under the same key."""
         known = _KNOWN.get(table)
-        if known is None or not row.keys() <= known or not all(k in row for k in KEYS[table]):
+        if known is None or not row.keys() <= known or not row.keys() >= _NEEDED[table]:
             raise _misfit(table, row)
         self._writer.put(table, row)
 

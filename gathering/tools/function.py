@@ -40,6 +40,8 @@ class FunctionTool(ITool, Generic[P, R]):
     ``max_output`` characters of a result; a caller of ``execute`` gets all of it.
     """
 
+    checks_input = True
+
     def __init__(
         self,
         function: Callable[P, R],
