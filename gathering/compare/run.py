@@ -30,7 +30,7 @@ from gathering.core.errors import (
 )
 from gathering.core.interfaces import IRecorder
 from gathering.core.messages import Reply
-from gathering.core.portal import Job, beat, portal
+from gathering.core.portal import WAKING, Job, beat, portal, wait_for
 from gathering.storage.cache import number_wanted
 
 __all__ = ["Progress", "compare", "compare_async", "last"]
@@ -41,8 +41,6 @@ _Hear: TypeAlias = Callable[[Outcome], None]
 
 #: Failures that are not the case's: every other call would meet them, and some must not be shown as a result.
 _ENDS_THE_RUN = (TapeError, LiveCallError, StoreError)
-#: A wait without an end cannot be interrupted on every system (seconds).
-_WAKING = 0.1
 
 _last: Comparison | None = None
 
@@ -297,11 +295,11 @@ def _beside(run: _Run) -> None:
     try:
         future = io.submit(job.run())
         while not over.is_set():
-            news.wait(_WAKING)
+            news.wait(WAKING)
             news.clear()
             _take(arrived, run.hear)
         _take(arrived, run.hear)
-        future.result()
+        wait_for(future)
     except BaseException as error:
         job.stop(io.loop)
         _take(arrived, run.settle)

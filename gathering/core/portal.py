@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import math
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Job", "Portal", "beat", "portal"]
+__all__ = ["WAKING", "Job", "Portal", "beat", "portal", "wait_for"]
 
 T = TypeVar("T")
 _lock = threading.Lock()
@@ -22,6 +24,9 @@ _portal: Portal | None = None
 
 #: A cell that awaits notices Stop only when its loop wakes; this often it does (seconds).
 HEARTBEAT = 0.05
+#: A thread that waits looks up this often (seconds): a signal between Python's last look at its signals and the system's call
+#: is noticed only when the call returns.
+WAKING = 0.1
 
 
 class Portal:
@@ -44,7 +49,7 @@ class Portal:
             raise RuntimeError("the I/O thread cannot wait for itself: await the async form instead")
         job = Job(coroutine)
         try:
-            return self.submit(job.run()).result()
+            return wait_for(self.submit(job.run()))
         except BaseException:
             job.stop(self.loop)
             raise
@@ -91,6 +96,19 @@ class Job(Generic[T]):
         if self.task is not None and not self.ended.is_set():
             loop.call_soon_threadsafe(self.task.cancel)
             self.ended.wait(timeout=2)
+
+
+def wait_for(future: concurrent.futures.Future[T], seconds: float | None = None) -> T:
+    """What the future gives, waited for so that Stop is never lost. Raises ``TimeoutError`` after so many seconds, and what it raises."""
+    end = math.inf if seconds is None else time.monotonic() + seconds
+    while True:
+        try:
+            return future.result(min(WAKING, max(0.0, end - time.monotonic())))
+        except TimeoutError:
+            if future.done():
+                return future.result()  # it may be the work's own error
+            if time.monotonic() >= end:
+                raise
 
 
 async def _finish(close: Any) -> None:

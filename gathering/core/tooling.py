@@ -16,7 +16,7 @@ from gathering.core.bounds import MAX_OUTPUT, bounded
 from gathering.core.errors import ToolFailed, nearest
 from gathering.core.interfaces import ITool
 from gathering.core.messages import ToolCall, ToolSpec
-from gathering.core.portal import Job, portal
+from gathering.core.portal import Job, portal, wait_for
 from gathering.core.results import ToolResult, result_of
 from gathering.core.session import timer
 
@@ -82,7 +82,7 @@ def run_tools(calls: Sequence[Pair], known: Iterable[str] = (), done: Done | Non
             if i not in awaiting:
                 done[i] = run_tool(*pair, known)
         if beside is not None:
-            beside.result()
+            wait_for(beside)
     except BaseException:
         if job is not None:
             job.stop(portal().loop)

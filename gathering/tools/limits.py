@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from gathering.core.errors import ToolFailed
+from gathering.core.portal import wait_for
 
 __all__ = ["await_in_time", "call_in_time", "on_thread"]
 
@@ -35,7 +36,7 @@ def call_in_time(call: Callable[[], Any], seconds: float | None, name: str) -> A
         return call()
     future = on_thread(call, name)
     try:
-        return future.result(seconds)
+        return wait_for(future, seconds)
     except TimeoutError:
         if future.done():
             raise

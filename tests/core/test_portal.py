@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 import signal
 import threading
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gathering.core.portal import beat, portal
+from gathering.core.portal import WAKING, beat, portal, wait_for
 
 
 async def where() -> str:
@@ -62,6 +63,37 @@ def test_stop_cancels_the_work_before_the_caller_goes_on() -> None:
     with pytest.raises(KeyboardInterrupt):
         portal().run(work())
     assert events == ["cleaned up"]
+
+
+class Late(concurrent.futures.Future[str]):
+    """Notes how long it is waited for at a time; done at the third look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks: list[float | None] = []
+
+    def result(self, timeout: float | None = None) -> str:
+        self.looks.append(timeout)
+        if len(self.looks) == 3:
+            self.set_result("there")
+        return super().result(0)
+
+
+def test_no_wait_is_longer_than_a_look() -> None:
+    """A signal that a system call swallowed is noticed when the call returns: each returns soon."""
+    late = Late()
+    assert wait_for(late) == "there"
+    assert late.looks == [WAKING] * 3
+
+
+def test_a_wait_ends_with_the_work_s_own_error_or_in_time() -> None:
+    """A ``TimeoutError`` of the work is the work's; one of the wait comes when it is over."""
+    failed: concurrent.futures.Future[None] = concurrent.futures.Future()
+    failed.set_exception(TimeoutError("its own"))
+    with pytest.raises(TimeoutError, match="its own"):
+        wait_for(failed)
+    with pytest.raises(TimeoutError):
+        wait_for(concurrent.futures.Future(), 0.01)
 
 
 def test_an_async_iterator_can_be_walked_and_left() -> None:
