@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import pytest
@@ -11,6 +12,9 @@ from postgres import postgres  # noqa: F401 - a fixture for every room
 from gathering.core import budget, config, session
 
 os.environ["GATHERING_STORE"] = ":memory:"
+# A shell ignores interrupts for what it starts in the background, and Python takes that over: the tests of Stop need them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
