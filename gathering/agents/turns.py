@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -61,19 +63,49 @@ class Turn:
         return next(said, "")
 
 
+class _Taken:
+    """Every turn of an agent and its forks, which share it; those that said the same in one place are one node.
+
+    Turns are sorted in when somebody looks: taking one costs nothing of it.
+    """
+
+    def __init__(self) -> None:
+        self.new: deque[Turn] = deque()
+        self._nodes: dict[str, Turn] = {}
+        self._after: dict[str, list[Turn]] = {}
+        self._lock = threading.Lock()
+
+    def nodes(self) -> list[Turn]:
+        """One turn for each node, oldest first."""
+        self._sort_in()
+        return list(self._nodes.values())
+
+    def after(self, node: str) -> list[Turn]:
+        """Those that come right after this node, oldest first."""
+        self._sort_in()
+        return list(self._after.get(node, ()))
+
+    def _sort_in(self) -> None:
+        with self._lock:
+            while self.new:
+                turn = self.new.popleft()
+                if turn.node not in self._nodes:
+                    self._nodes[turn.node] = turn
+                    self._after.setdefault(turn.parent, []).append(turn)
+
+
 class Turns:
     """An agent's turns in order: ``len``, ``turns[i]``, iteration, ``df()`` and the ``tree()`` of all its forks."""
 
-    def __init__(self, path: Sequence[Turn] = (), taken: list[Turn] | None = None) -> None:
+    def __init__(self, path: Sequence[Turn] = (), taken: _Taken | None = None) -> None:
         self._path = list(path)
-        #: Every turn of this agent and its forks, which share the list.
-        self._taken = [] if taken is None else taken
+        self._taken = _Taken() if taken is None else taken
 
     def add(self, turn_id: str, model: str, messages: Sequence[Message]) -> Turn:
         """The turn, put at the end of the path."""
         turn = Turn(turn_id, model, tuple(messages), self._path[-1] if self._path else None)
         self._path.append(turn)
-        self._taken.append(turn)
+        self._taken.new.append(turn)
         return turn
 
     def until(self, at: int | str | None) -> Turns:
@@ -85,18 +117,11 @@ class Turns:
 
     def versions(self, turn: Turn) -> list[Turn]:
         """The turns that were taken in the same place, on this path and its forks, oldest first; ``turn`` among them."""
-        return [other for other in self._nodes() if other.parent == turn.parent]
+        return self._taken.after(turn.parent)
 
     def messages(self) -> list[Message]:
         """Everything said on the path, in order."""
         return [message for turn in self._path for message in turn.messages]
-
-    def _nodes(self) -> list[Turn]:
-        """One turn for each address: branches that said the same share it."""
-        found: dict[str, Turn] = {}
-        for turn in list(self._taken):
-            found.setdefault(turn.node, turn)
-        return list(found.values())
 
     def _count(self, at: int | str | None) -> int:
         count = len(self._path)
@@ -126,7 +151,7 @@ class Turns:
 
     def tree(self) -> Tree:
         """All turns of this agent and its forks, as a tree; this agent's path is marked."""
-        return Tree(self._nodes(), {turn.node for turn in self._path})
+        return Tree(self._taken.nodes(), {turn.node for turn in self._path})
 
     def __iter__(self) -> Iterator[Turn]:
         """The turns, oldest first."""
