@@ -410,6 +410,35 @@ def test_speakers_that_speak_at_once_stream_at_once(store: SQLiteStore, look: An
     assert asyncio.run(conversation.process_turn_async()) == []
 
 
+@gathering.tool(permissions=["write"])
+def plant(what: str) -> str:
+    """Plant something."""
+    return f"{what} is planted"
+
+
+@pytest.mark.parametrize(("effect", "left"), [("allow", "oak is planted"), ("deny", "was not allowed")])
+def test_a_speaker_s_tool_is_decided_in_the_panel(
+    store: SQLiteStore, look: Any, effect: str, left: str
+) -> None:
+    """The turn waits for the person's word, and goes on with what it led to."""
+    wants = {"tool_calls": [{"name": "plant", "arguments": {"what": "oak"}}]}
+    ada = gathering.Agent(
+        "ada",
+        llm_provider=ScriptedProvider([wants, lambda messages: messages[-1]["content"]]),
+        tools=[plant],
+        permissions=["ask * write"],
+        store=store,
+    )
+    bob = gathering.Agent("bob", llm_provider=ScriptedProvider(["Fine."]), store=store)
+    view = look(gathering.Conversation([ada, bob]).panel())
+    view.act("next")
+    asked = view.until(lambda m: m["t"] == "tool" and m["call"]["state"] == "asked")
+    assert view.ask("decide", call=asked["call"]["id"], effect=effect)["t"] == "ack"
+    view.ended()
+    assert left in view.texts()[0]
+    assert "nobody waits" in view.ask("decide", call=asked["call"]["id"], effect=effect)["message"]
+
+
 # -- elsewhere -----------------------------------------------------------------------------------------------------
 
 
