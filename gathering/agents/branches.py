@@ -53,7 +53,10 @@ def path_of(recorder: IRecorder, conversation: str) -> list[list[Row]]:
     path: list[list[Row]] = []
     for steps in reversed(_lineage(recorder, conversation)):
         for _, step in steps:
-            path = [*path, step] if isinstance(step, list) else _until(path, step["turn_id"])
+            if isinstance(step, list):
+                path.append(step)
+            else:
+                path = _until(path, step["turn_id"])
     return path
 
 

@@ -34,7 +34,9 @@ __all__ = ["Answer", "failure"]
 class Answer:
     """Feeds an open item from a turn's batches. ``counted`` is told the tokens of the turn so far."""
 
-    def __init__(self, channel: Channel, item: Item, counted: Callable[[Usage], None]) -> None:
+    def __init__(
+        self, channel: Channel, item: Item, counted: Callable[[Usage], None] = lambda usage: None
+    ) -> None:
         self.channel, self.item, self._counted = channel, item, counted
 
     def take(self, batch: Batch) -> None:

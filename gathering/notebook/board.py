@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from gathering.core.errors import ConfigurationError
 from gathering.core.portal import portal
-from gathering.notebook.channel import Channel, PanelInfo, Request
+from gathering.notebook.channel import Channel, Request
 from gathering.notebook.saved import Saved
 from gathering.notebook.widget import Handler, Panel, checked_height, on_portal
 
@@ -24,14 +24,13 @@ Act: TypeAlias = Callable[[dict[str, Any]], None]
 class Board(Panel):
     """A panel of values. ``height`` is in pixels; a ``readonly`` one takes no act that changes anything."""
 
-    kind: ClassVar[Literal["memory", "trace", "grid"]]
-
     def __init__(self, title: str, *, height: int, readonly: bool) -> None:
         self.title, self.height, self.readonly = title, checked_height(height), readonly
         self._channel = Channel()
         self._values: dict[str, Any] = {}
+        self._one = asyncio.Lock()
         super().__init__()
-        self.saved = Saved(self.transcript)
+        self.saved = Saved(self._kept)
         self._values = self.read()
         on_portal(lambda: self._channel.sinks.append(self.deliver))
 
@@ -60,18 +59,6 @@ class Board(Panel):
         """Its own."""
         return self._channel
 
-    def info(self) -> PanelInfo:
-        """What it is."""
-        return {
-            "kind": self.kind,
-            "title": self.title,
-            "height": self.height,
-            "readonly": self.readonly,
-            "starters": [],
-            "agent": "",
-            "models": [],
-        }
-
     def data(self) -> dict[str, Any]:
         """The values as they were read last."""
         return self._values
@@ -94,10 +81,17 @@ class Board(Panel):
         if self.readonly and name not in self.harmless():
             raise ConfigurationError("this panel is for reading: open another without readonly")
         value = request.get("value")
-        await asyncio.to_thread(act, value if isinstance(value, dict) else {})
-        self._tell(await asyncio.to_thread(self.read))
+        async with self._one:  # two views may act at once, and what they act on is no more than one thread's
+            await asyncio.to_thread(act, value if isinstance(value, dict) else {})
+            self._tell(await asyncio.to_thread(self.read))
         if name not in self.harmless():
             await asyncio.to_thread(self.saved.refresh)
+
+    def _kept(self) -> dict[str, str]:
+        """The transcript in the element that the live view hides."""
+        forms = self.transcript()
+        page = forms.get("text/html")
+        return forms if page is None else {**forms, "text/html": f'<section class="g-saved">{page}</section>'}
 
     def _tell(self, values: dict[str, Any]) -> None:
         changed = {name: value for name, value in values.items() if self._values.get(name) != value}

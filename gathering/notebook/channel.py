@@ -14,7 +14,7 @@ from gathering.core.portal import portal
 from gathering.notebook.flusher import flusher
 from gathering.notebook.items import Item, Kind, Part, sendable
 
-__all__ = ["VERSION", "Channel", "Outgoing", "PanelInfo", "Request", "Sink", "State"]
+__all__ = ["VERSION", "Channel", "Outgoing", "PanelInfo", "PanelKind", "Request", "Sink", "State"]
 
 #: The version of the protocol.
 VERSION = 1
@@ -23,10 +23,13 @@ VERSION = 1
 Sink: TypeAlias = "Callable[[Outgoing, Sequence[bytes]], None]"
 
 
+PanelKind: TypeAlias = Literal["chat", "conversation", "grid", "memory", "trace"]
+
+
 class PanelInfo(TypedDict):
     """What a panel is, as ``hello`` says it."""
 
-    kind: Literal["chat", "conversation", "grid", "memory", "trace"]
+    kind: PanelKind
     title: str
     height: int
     readonly: bool

@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from gathering.agents import Conversation
-from gathering.agents.consensus import RULES, Agreement
+from gathering.agents.consensus import RULES, Agreement, Rule, rule_of
 from gathering.agents.conversation import asked_async
 from gathering.agents.floor import Speech
 from gathering.core.errors import ConfigurationError
@@ -21,7 +21,7 @@ from gathering.core.permissions import Decision, asked_by
 from gathering.notebook.answer import Answer, failure
 from gathering.notebook.asking import Asking
 from gathering.notebook.channel import Channel, PanelInfo, Request, State
-from gathering.notebook.items import Item, Part, sendable
+from gathering.notebook.items import Item, Part
 from gathering.notebook.room import PAGE, follow_cells, followers
 from gathering.notebook.saved import KEPT, Saved, conversation_bundle
 from gathering.notebook.widget import Handler, Panel, checked_height, on_portal
@@ -32,11 +32,17 @@ __all__ = ["ConversationPanel"]
 class ConversationPanel(Panel):
     """A conversation to watch and to take part in: the next turn, all of them, a vote, a word of one's own."""
 
+    kind = "conversation"
+
     def __init__(self, conversation: Conversation, *, height: int = 480, readonly: bool = False) -> None:
         if not isinstance(conversation, Conversation):
             raise ConfigurationError("this panel shows a conversation: give a gathering.Conversation")
         self.conversation = conversation
-        self.height, self.readonly = checked_height(height), readonly
+        self.title, self.height, self.readonly = (
+            f"Conversation of {self._names()}",
+            checked_height(height),
+            readonly,
+        )
         self._channel, self._items = Channel(), list[Item]()
         self._count, self._speeches, self._votes, self._usage = 0, 0, 0, Usage()
         self._ended: str | None = None
@@ -76,15 +82,7 @@ class ConversationPanel(Panel):
 
     def info(self) -> PanelInfo:
         """What it is."""
-        return {
-            "kind": "conversation",
-            "title": f"Conversation of {self._names()}",
-            "height": self.height,
-            "readonly": self.readonly,
-            "starters": [],
-            "agent": self._names(),
-            "models": [],
-        }
+        return {**super().info(), "agent": self._names()}
 
     def state(self) -> State:
         """How it stands."""
@@ -145,7 +143,7 @@ class ConversationPanel(Panel):
             case "run":
                 self._start(self._talk(self.conversation.max_turns))
             case "vote":
-                self._start(self._vote(request.get("value")))
+                self._start(self._vote(*_ballot(request.get("value"))))
             case other:
                 raise ConfigurationError(f"this panel does not know {other!r}: reload the page")
 
@@ -191,20 +189,15 @@ class ConversationPanel(Panel):
             if self._tell_end():
                 break
 
-    async def _vote(self, value: Any) -> None:
-        wanted = value if isinstance(value, dict) else {}
-        question = str(wanted.get("question", "")).strip()
-        if not question:
-            raise ConfigurationError("the question is empty: write what is to be decided")
-        options = [str(option).strip() for option in wanted.get("options") or () if str(option).strip()]
-        await self.conversation.decide_async(question, options or None, str(wanted.get("rule") or "majority"))
+    async def _vote(self, question: str, options: list[str], rule: Rule) -> None:
+        await self.conversation.decide_async(question, options or None, rule)
         self._caught_up(tell=True)
 
     async def _voice(self, agent: IAgent, text: str) -> Any:
         """The agent's reply, shown while it comes."""
         item = self._new("assistant", str(getattr(agent, "name", "")))
         item.status = "open"
-        answer = Answer(self.channel, item, lambda usage: None)
+        answer = Answer(self.channel, item)
         self._open.append(answer)
         self._items.append(item)
         self.channel.start(item)
@@ -287,7 +280,7 @@ class ConversationPanel(Panel):
 
     def _note(self, text: str) -> None:
         item = self._new("note", "")
-        item.parts = [Part.of_text("text", sendable(text))]
+        item.parts = [Part.of_text("text", text)]
         self._items.append(item)
         self.channel.start(item)
 
@@ -297,3 +290,13 @@ class ConversationPanel(Panel):
 
     def _names(self) -> str:
         return ", ".join(self.conversation.floor.names)
+
+
+def _ballot(value: Any) -> tuple[str, list[str], Rule]:
+    """What is to be decided, among what (nothing: their last words), and how."""
+    wanted = value if isinstance(value, dict) else {}
+    question = str(wanted.get("question", "")).strip()
+    if not question:
+        raise ConfigurationError("the question is empty: write what is to be decided")
+    options = [text for option in wanted.get("options") or () if (text := str(option).strip())]
+    return question, options, rule_of(str(wanted.get("rule") or "majority"))

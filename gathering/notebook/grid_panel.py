@@ -83,7 +83,7 @@ class GridPanel(Board):
             return
         cell = self._cell(trial.number)
         cell.parts, cell.status, cell.error = [], "open", None
-        self._answers[trial.number] = Answer(self.channel, cell, lambda usage: None)
+        self._answers[trial.number] = Answer(self.channel, cell)
         self._draw(cell)
 
     def _take_batch(self, number: int, batch: Batch) -> None:
@@ -146,10 +146,7 @@ class GridPanel(Board):
 
     def transcript(self) -> dict[str, str]:
         """The comparison's own forms."""
-        forms: dict[str, str] = dict(self.comparison._repr_mimebundle_())
-        if "text/html" in forms:
-            forms["text/html"] = f'<section class="g-saved">{forms["text/html"]}</section>'
-        return forms
+        return dict(self.comparison._repr_mimebundle_())
 
     # Inside
 

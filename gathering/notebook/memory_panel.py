@@ -71,10 +71,7 @@ class MemoryPanel(Board):
         head = f"{self.title}: {len(rows):,} rows" + (f", the newest {len(rows) - left}" if left else "")
         lines = [f"- {_mark(row)}{' '.join(str(row['content']).split())[:200]}" for row in rows[-30:]]
         text = sendable("\n".join([head, *lines]))
-        shown = bundle(text, markdown=sendable("\n".join([f"**{head}**", "", *lines])))
-        if "text/html" in shown:
-            shown["text/html"] = f'<section class="g-saved">{shown["text/html"]}</section>'
-        return shown
+        return bundle(text, markdown=sendable("\n".join([f"**{head}**", "", *lines])))
 
     def _rows(self) -> list[Mapping[str, Any]]:
         rows: list[Mapping[str, Any]] = self.memory.rows()  # type: ignore[attr-defined] # looked for when it opened

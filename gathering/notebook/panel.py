@@ -36,6 +36,8 @@ class ChatPanel(Panel):
     goes on with a fork, and the agent it was opened on keeps what it had.
     """
 
+    kind = "chat"
+
     def __init__(
         self,
         agent: Agent,
@@ -47,7 +49,7 @@ class ChatPanel(Panel):
     ) -> None:
         if isinstance(starters, str) or isinstance(models, str):
             raise ConfigurationError("starters and models are lists: put the text into brackets")
-        self.height, self.readonly = checked_height(height), readonly
+        self.title, self.height, self.readonly = f"Chat with {agent.name}", checked_height(height), readonly
         self.starters, self.models = [str(text) for text in starters], [str(name) for name in models]
         self.room = on_portal(lambda: room_of(agent))
         super().__init__()
@@ -119,15 +121,8 @@ class ChatPanel(Panel):
 
     def info(self) -> PanelInfo:
         """What it is."""
-        return {
-            "kind": "chat",
-            "title": f"Chat with {self.agent.name}",
-            "height": self.height,
-            "readonly": self.readonly,
-            "starters": self.starters,
-            "agent": self.agent.name,
-            "models": list(dict.fromkeys([self.agent.model, *self.models])),
-        }
+        models = list(dict.fromkeys([self.agent.model, *self.models]))
+        return {**super().info(), "starters": self.starters, "agent": self.agent.name, "models": models}
 
     def state(self) -> State:
         """The room's."""

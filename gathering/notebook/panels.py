@@ -41,7 +41,7 @@ def open_view(space: Space, name: str, options: Mapping[str, Any]) -> Any:
     if isinstance(value, IAgent):
         value = getattr(value, "memory" if options.get("memory") else "trace", None)
     elif options.get("memory"):
-        raise ConfigurationError(f"--memory takes an agent, {name!r} is a {type(value).__name__}")
+        raise ConfigurationError(f"--memory takes an agent, and {name!r} holds none: leave it out")
     panel = getattr(value, "panel", None)
     if not callable(panel):
         raise ConfigurationError(

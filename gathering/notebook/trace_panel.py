@@ -64,10 +64,7 @@ class TracePanel(Board):
             return bundle("Trace: no turn yet")
         head = f"Turn of {turn['agent']}: {' '.join(turn['question'].split())[:200]}"
         lines = [f"- {step['start']:>7,.0f} ms {_line(step)}" for step in turn["steps"]]
-        shown = bundle("\n".join([head, *lines]), markdown="\n".join([f"**{head}**", "", *lines]))
-        if "text/html" in shown:
-            shown["text/html"] = f'<section class="g-saved">{shown["text/html"]}</section>'
-        return shown
+        return bundle("\n".join([head, *lines]), markdown="\n".join([f"**{head}**", "", *lines]))
 
     def _choose(self, value: dict[str, Any]) -> None:
         wanted = str(value.get("turn", ""))

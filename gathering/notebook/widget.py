@@ -7,7 +7,7 @@ panel shows and what it can be asked is its own (``gathering.notebook.panel`` an
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 
 import anywidget
 import traitlets
@@ -16,7 +16,7 @@ from gathering.core.errors import ConfigurationError, GatheringError
 from gathering.core.portal import portal
 from gathering.notebook.answer import failure
 from gathering.notebook.assets import asset, asset_version, static_text
-from gathering.notebook.channel import VERSION, Channel, Outgoing, PanelInfo, Request, State
+from gathering.notebook.channel import VERSION, Channel, Outgoing, PanelInfo, PanelKind, Request, State
 from gathering.notebook.items import Item
 from gathering.notebook.room import PAGE
 from gathering.notebook.saved import Saved
@@ -52,12 +52,16 @@ class Panel:
     Requests come from any thread and are taken on the I/O thread.
     """
 
+    kind: ClassVar[PanelKind]
+    #: Set before the widget is made: what it is called, its height in pixels, and whether it takes nothing.
+    title: str
+    height: int
+    readonly: bool
     #: What it leaves in the notebook.
     saved: Saved
 
     def __init__(self) -> None:
-        info = self.info()
-        self.widget = PanelWidget(f"{info['title']} (its transcript is below)", info["kind"])
+        self.widget = PanelWidget(f"{self.title} (its transcript is below)", self.kind)
         self._handlers: dict[str, Handler] = {
             "ready": self._hello_view,
             "resync": self._hello_view,
@@ -80,7 +84,15 @@ class Panel:
 
     def info(self) -> PanelInfo:
         """What it is."""
-        raise NotImplementedError
+        return {
+            "kind": self.kind,
+            "title": self.title,
+            "height": self.height,
+            "readonly": self.readonly,
+            "starters": [],
+            "agent": "",
+            "models": [],
+        }
 
     def state(self) -> State:
         """How it stands."""

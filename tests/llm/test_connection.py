@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -47,11 +46,3 @@ def test_silence_is_what_the_caller_bears(ends: tuple[socket.socket, socket.sock
     with pytest.raises(LineError) as caught:
         Connection(ends[0]).receive(seconds)
     assert caught.value.reason == "silence"
-
-
-def test_bytes_that_come_in_a_later_look_arrive(ends: tuple[socket.socket, socket.socket]) -> None:
-    ours, theirs = ends
-    timer = threading.Timer(1.5 * GLANCE, theirs.sendall, (b"late",))
-    timer.start()
-    assert Connection(ours).receive(60.0) == b"late"
-    timer.join()

@@ -353,6 +353,23 @@ def test_a_vote_is_shown_with_its_reasons(store: SQLiteStore, look: Any) -> None
     assert "- **bob**: tea" in view.texts()[0]
 
 
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ({"question": " "}, "question is empty"),
+        ({"question": "What?", "rule": "dice"}, "majority"),
+        (None, "empty"),
+    ],
+)
+def test_a_vote_that_cannot_be_held_is_refused(store: SQLiteStore, look: Any, value: Any, why: str) -> None:
+    """The form stays as it is, and nobody is asked."""
+    view = look(talk(store, [], []).panel())
+    refused = view.act("vote", value)
+    assert refused["t"] == "refused"
+    assert why in refused["message"]
+    assert view.items == []
+
+
 def test_stop_takes_the_turn_back(store: SQLiteStore, look: Any) -> None:
     """What had come stays to be read, the conversation is as before the turn, and it can be taken again."""
     conversation = talk(store, Waiting([]), ["Hello."])
