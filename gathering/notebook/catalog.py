@@ -53,9 +53,11 @@ def models_frame() -> pd.DataFrame:
     """
     import pandas as pd
 
+    from gathering.notebook.whole import whole
+
     specs = dict.fromkeys([str(config.get("model")), *PROVIDERS])
     rows = dict.fromkeys(_row(spec) for spec in specs)
-    return pd.DataFrame(list(rows), columns=list(_MODELS)).astype(_MODELS)
+    return whole(pd.DataFrame(list(rows), columns=list(_MODELS)).astype(_MODELS))
 
 
 def listed_frame(name: str) -> pd.DataFrame:
@@ -79,10 +81,11 @@ def doctor_frame(names: Iterable[str], seen: Callable[[int, int], object] | None
     import pandas as pd
 
     from gathering.llm.doctor import checkups
+    from gathering.notebook.whole import whole
 
     rows = [asdict(checkup) for checkup in checkups(names, seen=seen)]
     types = {column: "boolean" if column == "reachable" else "string" for column in _CHECKUP}
-    return pd.DataFrame(rows, columns=list(_CHECKUP)).astype(types)
+    return whole(pd.DataFrame(rows, columns=list(_CHECKUP)).astype(types))
 
 
 def _row(spec: str) -> tuple[object, ...]:

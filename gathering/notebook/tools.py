@@ -28,9 +28,11 @@ def tools_frame(tools: Mapping[str, ITool] | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
+    from gathering.notebook.whole import whole
+
     rows = [_registered(name) for name in TOOLS] if tools is None else [_row(n, t) for n, t in tools.items()]
     frame = pd.DataFrame(rows, columns=list(_COLUMNS))
-    return frame.astype({column: "string" for column in _COLUMNS if column != "schema"})
+    return whole(frame.astype({column: "string" for column in _COLUMNS if column != "schema"}))
 
 
 def _registered(name: str) -> tuple[Any, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+
+import pandas as pd
 import pytest
 
 from gathering.core.interfaces import ILLMProvider
@@ -49,3 +52,20 @@ def test_what_the_doctor_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert frame.loc[0, "advice"] == "shop is not reachable"
     assert not frame.loc[0, "reachable"]
     assert frame["reachable"].isna().tolist() == [False, True]
+
+
+def test_advice_is_shown_whole() -> None:
+    """What to do is read in the table, as text and as HTML, however long it is and however the table is cut elsewhere."""
+    frame = doctor_frame(["openai-compatible", "azure"])
+    for shown in (repr(frame), frame._repr_html_()):
+        assert all(advice in shown for advice in frame["advice"])
+    with pd.option_context("display.max_colwidth", 10):
+        assert frame["advice"][0] in repr(frame)
+        assert frame["advice"][0] not in repr(frame.query("provider == 'azure'"))
+
+
+def test_a_table_of_advice_is_a_frame_like_others() -> None:
+    """It is pickled, copied and written to CSV as any DataFrame."""
+    frame = doctor_frame(["azure"])
+    pd.testing.assert_frame_equal(pickle.loads(pickle.dumps(frame)), pd.DataFrame(frame))
+    assert frame["advice"][0] in frame.to_csv()
