@@ -47,7 +47,7 @@ check: $(READY) ## format, lint, types, import rules and the quick tests: under 
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy gathering tests/typing
-	@$(PY) -m pytest -q $(QUICK_TESTS)
+	@$(PY) -m pytest -n $(WORKERS) --dist loadscope -q $(QUICK_TESTS)
 
 format: $(READY) ## format the code and mend what the linter can
 	@$(BIN)/ruff check --fix --quiet . || true

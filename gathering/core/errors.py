@@ -90,6 +90,10 @@ class ConfigurationError(GatheringError):
     """A name, option or value given by the caller is wrong; the message says which and what would be right."""
 
 
+#: So many names are listed to somebody who wrote one that is not known.
+_SHOWN = 30
+
+
 class UnknownNameError(ConfigurationError):
     """A name that is not known; ``suggestions`` holds the nearest right ones."""
 
@@ -99,7 +103,8 @@ class UnknownNameError(ConfigurationError):
         if self.suggestions:
             advice = f"did you mean {self.suggestions[0]!r}?"
         elif known:
-            advice = "known: " + ", ".join(known[:20])
+            more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+            advice = "known: " + ", ".join(known[:_SHOWN]) + more
         else:
             advice = f"no {kind} is known yet"
         super().__init__(f"unknown {kind} {name!r}: {advice}{' ' + hint if hint else ''}")

@@ -50,3 +50,6 @@ def test_names_near_and_far() -> None:
     assert nearest("CALCULATOR", ["calculator"]) == ["calculator"]
     assert "known: a, b" in str(UnknownNameError("thing", "zzz", ["b", "a"]))
     assert "no thing is known yet" in str(UnknownNameError("thing", "zzz", []))
+    many = str(UnknownNameError("thing", "zzz", [f"n{i:02}" for i in range(33)]))
+    assert "n00, n01" in many
+    assert many.endswith("n29 and 3 more")
