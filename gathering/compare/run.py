@@ -19,7 +19,7 @@ from gathering.agents import Agent
 from gathering.compare.plan import CasesLike, Plan, Trial, make_cases
 from gathering.compare.result import FIGURES, OWN, Comparison, Outcome
 from gathering.compare.scoring import ScorerLike, make_scorers
-from gathering.compare.subjects import SubjectLike, labelled
+from gathering.compare.subjects import SubjectsLike, labelled
 from gathering.core.budget import Budget, Purse
 from gathering.core.errors import (
     BudgetExceededError,
@@ -52,7 +52,7 @@ def last() -> Comparison | None:
 
 def compare(
     cases: CasesLike,
-    models: SubjectLike | Iterable[SubjectLike] = (),
+    models: SubjectsLike = (),
     *,
     agents: Iterable[Agent] = (),
     prompt: str | None = None,
@@ -69,8 +69,8 @@ def compare(
     """What the models answer to the cases, side by side.
 
     ``cases`` is a text, a list of texts or dicts, or a DataFrame; ``prompt`` is filled from each, as in
-    ``"Classify: {{ text }}"``. ``models`` are ``"provider:model"``, providers or agents; each case is put to an
-    agent as it is now. ``scorers`` are functions of ``(text)`` or ``(reply, case)``. ``concurrency`` calls run at
+    ``"Classify: {{ text }}"``. ``models`` are ``"provider:model"``, providers or agents, or a dict
+    of them by labels of your own; each case is put to an agent as it is now. ``scorers`` are functions of ``(text)`` or ``(reply, case)``. ``concurrency`` calls run at
     once, with these ``params``. ``budget`` is the most it may cost, in US dollars. ``progress(done, total)`` is called
     on this thread. ``resume`` is an earlier comparison: what it has an answer to is not asked again, so a run that was
     stopped goes on, and one more case, model or repeat costs only what is new. ``panel`` opens a grid in the cell
@@ -109,9 +109,7 @@ def compare(
 
 
 @functools.wraps(compare, assigned=(), updated=())
-async def compare_async(
-    cases: CasesLike, models: SubjectLike | Iterable[SubjectLike] = (), **options: Any
-) -> Comparison:
+async def compare_async(cases: CasesLike, models: SubjectsLike = (), **options: Any) -> Comparison:
     """The same as ``compare``, awaited: everything runs on the running loop, ``progress`` and scorers too."""
     run = _prepared(cases, models, **options)
     try:
@@ -235,7 +233,7 @@ class _Run:
 
 def _prepared(
     cases: CasesLike,
-    models: SubjectLike | Iterable[SubjectLike] = (),
+    models: SubjectsLike = (),
     *,
     agents: Iterable[Agent] = (),
     prompt: str | None = None,

@@ -6,7 +6,7 @@ A model without an agent is asked bare: no system prompt, no tools, no memory. O
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from gathering.agents import Agent
@@ -14,29 +14,36 @@ from gathering.core.errors import ConfigurationError
 from gathering.core.interfaces import ILLMProvider, IRecorder
 from gathering.core.registry import create_provider
 
-__all__ = ["Subject", "SubjectLike", "labelled"]
+__all__ = ["Subject", "SubjectLike", "SubjectsLike", "labelled"]
 
 SubjectLike: TypeAlias = str | ILLMProvider | Agent
+#: One, several, or several under labels of one's own.
+SubjectsLike: TypeAlias = SubjectLike | Iterable[SubjectLike] | Mapping[str, SubjectLike]
 Subject: TypeAlias = Agent
 
 
 def labelled(
-    models: SubjectLike | Iterable[SubjectLike], agents: Iterable[Agent] = (), store: IRecorder | None = None
+    models: SubjectsLike, agents: Iterable[Agent] = (), store: IRecorder | None = None
 ) -> dict[str, Subject]:
     """The subjects by label: a model as it was written, a provider's name and model, an agent's name.
 
-    A label that comes twice is numbered. Raises ``ConfigurationError`` when there is nobody to ask, and what a
+    In a dict the keys are the labels. A label that comes twice is numbered. Raises ``ConfigurationError`` when there is nobody to ask, and what a
     provider raises when it cannot be made.
     """
     wanted = [*_several(models), *_several(agents)]
     if not wanted:
         raise ConfigurationError('there is nobody to compare: give models=["local", ...] or agents=[...]')
-    labels = _numbered([_label(one) for one in wanted])
-    return {label: _subject(one, label, store) for label, one in zip(labels, wanted, strict=True)}
+    labels = _numbered([label for label, _ in wanted])
+    return {label: _subject(one, label, store) for label, (_, one) in zip(labels, wanted, strict=True)}
 
 
-def _several(given: SubjectLike | Iterable[SubjectLike]) -> Sequence[SubjectLike]:
-    return [given] if isinstance(given, str | ILLMProvider | Agent) else list(given)
+def _several(given: SubjectsLike) -> Sequence[tuple[str, SubjectLike]]:
+    """Each with its label: the one it was given, or the one it has by itself."""
+    several = [given] if isinstance(given, str | ILLMProvider | Agent) else given
+    if isinstance(several, Mapping):
+        own = [_label(one) for one in several.values()]  # says so where one cannot be compared
+        return [(str(label) or own[i], one) for i, (label, one) in enumerate(several.items())]
+    return [(_label(one), one) for one in several]
 
 
 def _label(one: SubjectLike) -> str:

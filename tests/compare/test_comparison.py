@@ -147,6 +147,16 @@ def test_labels_say_who_answered_and_are_never_the_same_twice(store: SQLiteStore
     assert compare("p", ada, store=store).models == ("ada",)
 
 
+def test_a_dict_of_models_names_them(store: SQLiteStore) -> None:
+    """Two configurations of one model are told apart by labels of one's own, which the table and the trace have too."""
+    result = compare("p", {"cold": Echo("a"), "warm": Echo("a")}, store=store)
+    assert result.models == ("cold", "warm")
+    assert result.df()["model"].tolist() == ["cold", "warm"]
+    assert set(result.df()["agent"]) == {"cold", "warm"}
+    with pytest.raises(ConfigurationError, match="3 cannot be compared"):
+        compare("p", {"three": 3}, store=store)  # type: ignore[dict-item]
+
+
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_no_more_calls_run_at_once_than_allowed(concurrency: int, store: SQLiteStore) -> None:
     """Over all models together; and as many as allowed do."""
