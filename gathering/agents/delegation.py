@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Self
 
-from gathering.core.errors import ConfigurationError
+from gathering.core.errors import ConfigurationError, GatheringError, shown
 from gathering.core.interfaces import IAgent, ITool
 from gathering.core.results import ToolPermission, ToolResult
 
@@ -43,18 +43,28 @@ class AgentTool(ITool):
         self._description = description
 
     def execute(self, input_data: Any) -> ToolResult:
-        """The agent's answer to the task."""
-        with _Waiting(self) as waiting:
-            return waiting.refused or ToolResult(
-                success=True, output=self.agent.process_message(_task(input_data))
-            )
+        """The agent's answer to the task; a failed result where it has none."""
+        with _Waiting(self, input_data) as waiting:
+            if waiting.refused:
+                return waiting.refused
+            try:
+                return ToolResult(success=True, output=self.agent.process_message(_task(input_data)))
+            except GatheringError as error:
+                return self._unanswered(error)
 
     async def execute_async(self, input_data: Any) -> ToolResult:
         """The agent's answer to the task, awaited."""
-        with _Waiting(self) as waiting:
+        with _Waiting(self, input_data) as waiting:
             if waiting.refused:
                 return waiting.refused
-            return ToolResult(success=True, output=await self.agent.process_message_async(_task(input_data)))
+            try:
+                answer = await self.agent.process_message_async(_task(input_data))
+            except GatheringError as error:
+                return self._unanswered(error)
+            return ToolResult(success=True, output=answer)
+
+    def _unanswered(self, error: GatheringError) -> ToolResult:
+        return ToolResult(success=False, error=f"{self._name} gave no answer: {error}")
 
     def validate_input(self, input_data: Any) -> bool:
         """Whether there is a task."""
@@ -85,8 +95,11 @@ class AgentTool(ITool):
 class _Waiting:
     """While the agent is asked: who waits for whom, or why it is not asked at all."""
 
-    def __init__(self, tool: AgentTool) -> None:
+    def __init__(self, tool: AgentTool, input_data: Any) -> None:
         self.tool, self.refused = tool, self._refusal(tool)
+        if not tool.validate_input(input_data):
+            why = f"{tool.name} needs a task as text, got {shown(input_data)}: say what is to be done"
+            self.refused = ToolResult(success=False, error=why)
 
     def __enter__(self) -> Self:
         self._token = _waiting.set(self._chain(self.tool))
@@ -112,7 +125,8 @@ class _Waiting:
 
 
 def _task(input_data: Any) -> str:
-    return str(input_data.get("task", "")) if isinstance(input_data, Mapping) else str(input_data or "")
+    task = input_data.get("task") if isinstance(input_data, Mapping) else input_data
+    return task if isinstance(task, str) else ""
 
 
 def _usable(name: str) -> str:

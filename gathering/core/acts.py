@@ -79,10 +79,7 @@ class Acts:
             for index, job in enumerate(jobs):
                 decision = yield from self._decided(job)
                 decisions.append(decision)
-                if decision.arguments is not None:
-                    jobs[index] = ToolJob(
-                        replace(job.call, arguments=decision.arguments, malformed=None), job.tool
-                    )
+                jobs[index] = _edited(job, decision)
             yield from self._run(jobs, decisions, results)
         finally:
             self._tell(jobs, decisions, results)
@@ -95,15 +92,9 @@ class Acts:
         if self.policy is None or job.call.malformed is not None:
             return _ALLOWED
         try:
-            permission, targets = (
-                job.tool.permission_for(job.call.arguments),
-                job.tool.targets(job.call.arguments),
-            )
+            request = self._request(job)
         except Exception as error:  # noqa: BLE001 - a tool that cannot say what it would do does not do it
-            return Decision(
-                "deny", "tool", f"what it would do is not known ({type(error).__name__}: {error})"
-            )
-        request = PermissionRequest(self.record.agent, job.call, permission.value, targets)
+            return _unsaid(error)
         decision = self.policy.decide(request)
         if decision.effect != "ask":
             return decision
@@ -112,9 +103,28 @@ class Acts:
         asked: Batch = [PermissionAsked(request)]
         yield asked
         answer: Decision = yield AskPerson(request)
-        self.record.decided(job.call, self.call_id, answer)
-        self.policy.remember(request, answer)
+        meant = _edited(job, answer)
+        answer = self._checked(meant, answer)
+        self.record.decided(job.call, self.call_id, answer, _permission(meant))
+        if answer.arguments is None:  # an edit is an answer to this call alone
+            self.policy.remember(request, answer)
         return answer
+
+    def _request(self, job: ToolJob) -> PermissionRequest:
+        assert job.tool is not None
+        arguments = job.call.arguments
+        permission, targets = job.tool.permission_for(arguments), job.tool.targets(arguments)
+        return PermissionRequest(self.record.agent, job.call, permission.value, targets)
+
+    def _checked(self, job: ToolJob, answer: Decision) -> Decision:
+        """The answer; where a person put in arguments that a rule forbids, the rule's."""
+        if answer.arguments is None or self.policy is None or answer.effect != "allow":
+            return answer
+        try:
+            ruled = self.policy.decide(self._request(job))
+        except Exception as error:  # noqa: BLE001 - as for the model's own arguments
+            ruled = _unsaid(error)
+        return replace(ruled, arguments=answer.arguments) if ruled.effect == "deny" else answer
 
     def _run(
         self, jobs: Sequence[ToolJob], decisions: Sequence[Decision], results: dict[int, ToolResult]
@@ -160,6 +170,17 @@ class Acts:
             )
             self.record.message(message, self.call_id)
             self.said.append(message)
+
+
+def _edited(job: ToolJob, decision: Decision) -> ToolJob:
+    """The job with a person's own arguments, if there are any."""
+    if decision.arguments is None:
+        return job
+    return ToolJob(replace(job.call, arguments=decision.arguments, malformed=None), job.tool)
+
+
+def _unsaid(error: Exception) -> Decision:
+    return Decision("deny", "tool", f"what it would do is not known ({type(error).__name__}: {error})")
 
 
 def _denied(job: ToolJob, decision: Decision) -> ToolResult:

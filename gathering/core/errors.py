@@ -265,6 +265,19 @@ class StoreError(GatheringError):
     """The trace store cannot be opened, read or written."""
 
 
+def shown(value: Any, most: int = 80) -> str:
+    """A stranger's value for a message, at most so many characters; its type where it cannot be written down.
+
+    >>> shown("x" * 100, 10), shown(10**5000)
+    ("'xxxxxxxxx...", '<int>')
+    """
+    try:
+        text = repr(value[: most + 1] if isinstance(value, str | bytes) else value)
+    except Exception:  # noqa: BLE001 - a number of 5,000 digits, lists in lists in lists, a __repr__ that raises
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= most else text[:most] + "..."
+
+
 def nearest(name: str, known: Iterable[str]) -> list[str]:
     """Up to three known names close to the given one, the closest first.
 

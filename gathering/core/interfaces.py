@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from gathering.core.bounds import MAX_OUTPUT
-from gathering.core.errors import ConfigurationError
+from gathering.core.errors import ConfigurationError, shown
 from gathering.core.messages import Completion, MessageDict, OutputMode, ToolSpec, Usage, text_of
 from gathering.core.offers import Embeddings, ModelInfo, TokenCount
 from gathering.core.prices import own_price
-from gathering.core.results import ToolPermission, ToolResult
+from gathering.core.results import ToolPermission, ToolResult, Touched
 
 if TYPE_CHECKING:
     from gathering.core.stream import TextStream
@@ -269,7 +269,7 @@ class ITool(ABC):
         if self.validate_input(input_data):
             return None
         wanted = ", ".join(self.get_parameters_schema().get("properties", {})) or "no arguments"
-        return f"{self.name} cannot use {input_data!r}: it takes {wanted}"
+        return f"{self.name} cannot use {shown(input_data)}: it takes {wanted}"
 
     def expand(self) -> list[ITool]:
         """The tools this one stands for in an agent's list; by default itself alone."""
@@ -306,12 +306,28 @@ class ITool(ABC):
         return next((p for p in gravest if p in self.permissions), ToolPermission.READ)
 
     def targets(self, arguments: Mapping[str, Any]) -> dict[str, str]:
-        """What these arguments would touch, by name (``path``, ``host``, ``table``, ...), for rules to match."""
-        return {str(name): str(value) for name, value in arguments.items()}
+        """What these arguments would touch, by name (``path``, ``host``, ``table``, ...), for rules to match.
+
+        Where that is several things at once it is a ``Touched``: a rule that allows must fit all, one that denies any.
+        """
+        return {str(name): _target(value) for name, value in arguments.items()}
 
     def __repr__(self) -> str:
         """Class and name; never the configuration, which may hold a password."""
         return f"{type(self).__name__}({self.name})"
+
+
+def _target(value: Any) -> str:
+    if isinstance(value, list | tuple | set | frozenset) and value:
+        return Touched(_text(value), ((_text(item),) for item in value))
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a number of 5,000 digits, a __str__ that raises
+        return shown(value)
 
 
 class IPersonalityBlock(ABC):

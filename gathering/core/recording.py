@@ -80,9 +80,10 @@ class TurnRecord:
         if self.recorder is not None:
             self.recorder.flush()  # the answer may take a day, and this process may not live as long
 
-    def decided(self, call: ToolCall, call_id: str, decision: Decision) -> None:
+    def decided(self, call: ToolCall, call_id: str, decision: Decision, permission: str | None) -> None:
         """Put a person's answer before the tool runs: if the process dies now, the row tells that it may have run."""
-        self.put("tool_calls", {"tool_call_id": call.id, "call_id": call_id, **_decision(decision)})
+        row = {"tool_call_id": call.id, "call_id": call_id, "permission": permission, **_decision(decision)}
+        self.put("tool_calls", row)
         if self.recorder is not None:
             self.recorder.flush()
 

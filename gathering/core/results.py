@@ -1,15 +1,16 @@
-"""What a tool gives back, and what it may do. Owns the two values every tool and the trace agree on."""
+"""What a tool gives back, what it may do and what it would touch. Owns the values every tool and the trace agree on."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 from gathering.core.images import Image
 
-__all__ = ["ToolPermission", "ToolResult", "result_of"]
+__all__ = ["Reach", "ToolPermission", "ToolResult", "Touched", "result_of"]
 
 
 class ToolPermission(str, Enum):
@@ -19,6 +20,25 @@ class ToolPermission(str, Enum):
     WRITE = "write"
     EXECUTE = "execute"
     DELETE = "delete"
+
+
+class Reach(str):
+    """A pattern of all that a call may touch, as a search does: ``notes/**/*.md``. A rule may be about a part of it."""
+
+
+class Touched(str):
+    """What a call would touch, as it is written, where that says too little for a rule.
+
+    ``things`` are all of them, each by every name it has: a query's tables, a folder and what is in it, a ``Reach``.
+    """
+
+    things: tuple[tuple[str, ...], ...]
+
+    def __new__(cls, written: str, things: Iterable[Sequence[str]]) -> Self:
+        """The text as it is written, with the things it stands for."""
+        touched = super().__new__(cls, written)
+        touched.things = tuple(map(tuple, things))
+        return touched
 
 
 @dataclass(frozen=True, slots=True)

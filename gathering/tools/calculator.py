@@ -10,7 +10,7 @@ from decimal import Context, Decimal, Inexact
 from fractions import Fraction
 from typing import Any, Self
 
-from gathering.core.errors import ToolFailed, nearest
+from gathering.core.errors import ToolFailed, nearest, shown
 from gathering.core.interfaces import ITool
 from gathering.core.results import ToolResult
 from gathering.tools.expression import FUNCTIONS, Number, evaluate
@@ -99,16 +99,23 @@ class CalculatorTool(ITool):
         if isinstance(input_data, Mapping):
             for key in input_data:
                 if key != "expression":
-                    close = ": did you mean 'expression'?" if nearest(str(key), ["expression"]) else ""
-                    raise ToolFailed(f"{self.name} takes only 'expression', got {key!r}{close}")
+                    close = ": did you mean 'expression'?" if nearest(shown(key), ["expression"]) else ""
+                    raise ToolFailed(f"{self.name} takes only 'expression', got {shown(key)}{close}")
             input_data = input_data.get("expression")
         if isinstance(input_data, (int, float)) and not isinstance(input_data, bool):
-            return str(input_data)
+            return _written(input_data)
         if not isinstance(input_data, str):
             raise ToolFailed(
-                f"{self.name} needs the expression as text, got {input_data!r:.80}: write '15 * 25'"
+                f"{self.name} needs the expression as text, got {shown(input_data)}: write '15 * 25'"
             )
         return input_data
+
+
+def _written(number: float) -> str:
+    try:
+        return str(number)
+    except ValueError as err:  # Python writes no number of thousands of digits
+        raise ToolFailed("the number has thousands of digits: calculate with a smaller one") from err
 
 
 def _plain(value: Number) -> int | float | str:

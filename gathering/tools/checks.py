@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from gathering.core.errors import ConfigurationError, ToolFailed, UnknownNameError, nearest
+from gathering.core.errors import ConfigurationError, ToolFailed, UnknownNameError, nearest, shown
 from gathering.core.results import ToolPermission, ToolResult, result_of
 
-__all__ = ["above_zero", "arguments_of", "options_of", "outcome_of", "permissions_of"]
+__all__ = ["above_zero", "arguments_of", "options_of", "outcome_of", "permissions_of", "text_or_form"]
 
 
 def options_of(tool: str, config: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
@@ -42,13 +42,18 @@ def above_zero(tool: str, option: str, value: Any) -> Any:
 def arguments_of(tool: str, input_data: Any, known: Sequence[str]) -> dict[str, Any]:
     """The arguments by name, None where one is left out. Raises ``ToolFailed`` for what is no object of these."""
     if not isinstance(input_data, Mapping):
-        raise ToolFailed(f"{tool} takes an object with {', '.join(known)}, got {input_data!r:.80}")
+        raise ToolFailed(f"{tool} takes an object with {', '.join(known)}, got {shown(input_data)}")
     for key in input_data:
         if key not in known:
-            close = nearest(str(key), known)
+            close = nearest(text_or_form(key), known)
             advice = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-            raise ToolFailed(f"{tool} has no argument {key!r:.40}: {advice}")
+            raise ToolFailed(f"{tool} has no argument {shown(key, 40)}: {advice}")
     return {name: input_data.get(name) for name in known}
+
+
+def text_or_form(value: Any) -> str:
+    """A text as it is, anything else as it is shown: for what a model may have put in a text's place."""
+    return value if isinstance(value, str) else shown(value)
 
 
 def outcome_of(act: Callable[[], Any]) -> ToolResult:

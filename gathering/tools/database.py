@@ -7,7 +7,7 @@ What a query says is read by ``gathering.tools.sql_check``; what it may do is en
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from gathering.core.errors import (
@@ -16,9 +16,11 @@ from gathering.core.errors import (
     ToolExecutionError,
     ToolFailed,
     UnknownNameError,
+    shown,
 )
 from gathering.core.interfaces import ITool
-from gathering.core.results import ToolPermission, ToolResult
+from gathering.core.results import ToolPermission, ToolResult, Touched
+from gathering.tools.checks import text_or_form
 from gathering.tools.database_options import (
     columns_of,
     database_url,
@@ -33,7 +35,7 @@ from gathering.tools.database_rows import Interrupter, Rows
 from gathering.tools.database_sqlite import SQLiteEngine
 from gathering.tools.database_writing import Writing
 from gathering.tools.limits import await_in_time, call_in_time, on_thread
-from gathering.tools.sql_check import read_query, verb_of
+from gathering.tools.sql_check import TableName, read_query, spellings_of, verb_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,19 +146,25 @@ class DatabaseTool(ITool):
 
     def permission_for(self, arguments: Mapping[str, Any]) -> ToolPermission:
         """``read`` for a query, ``write`` for insert and update, ``delete`` for delete."""
-        return _PERMISSIONS.get(str(arguments.get("action")), ToolPermission.DELETE)
+        return _PERMISSIONS.get(text_or_form(arguments.get("action")), ToolPermission.DELETE)
 
     def targets(self, arguments: Mapping[str, Any]) -> dict[str, str]:
-        """``verb`` (``select``, ``insert``, ...) and ``table``; several tables in order, with commas."""
-        action = str(arguments.get("action"))
-        if action != "query":
-            return {"verb": action, "table": str(arguments.get("table", ""))}
-        sql = str(arguments.get("sql", ""))
+        """``verb`` (``select``, ``insert``, ...) and ``table``: all that a query names, each with and without its schema."""
+        action, written = text_or_form(arguments.get("action")), text_or_form(arguments.get("sql", ""))
         try:
-            tables = read_query(sql, self._engine.dialect, self.allowed_functions).tables
-        except ToolFailed:
-            return {"verb": verb_of(sql, self._engine.dialect), "table": ""}
-        return {"verb": "select", "table": ",".join(map(str, sorted(tables)))}
+            if action != "query":
+                written = text_or_form(arguments.get("table", ""))
+                return {"verb": action, "table": self._touched(written, [table_of(written)], written)}
+            tables = read_query(written, self._engine.dialect, self.allowed_functions).tables
+        except ToolFailed:  # the tool refuses it as well
+            verb = verb_of(written, self._engine.dialect) if action == "query" else action
+            return {"verb": verb, "table": "" if action == "query" else written}
+        return {"verb": "select", "table": self._touched(",".join(map(str, sorted(tables))), tables, written)}
+
+    def _touched(self, shown: str, tables: Iterable[TableName], written: str) -> str:
+        """The tables, each as it is known, by its whole name, and as it stands in the text: rules may have any of them."""
+        things = [spellings_of(table, self._engine.dialect, written) for table in sorted(tables)]
+        return Touched(shown, things) if things else shown
 
     def why_invalid(self, input_data: Any) -> str | None:
         """Why there is no act in the input; None if there is one, whether it is allowed or not."""
@@ -229,15 +237,17 @@ class DatabaseTool(ITool):
             raise ToolFailed(
                 f"{self.name} needs an object such as {{'action': 'query', 'sql': 'SELECT ...'}}"
             )
-        action = given.get("action")
-        if action not in _PERMISSIONS:
-            raise ToolFailed(f"{self.name} has no action {action!r:.40}: use {', '.join(_PERMISSIONS)}")
+        action: Any = given.get("action")
+        if text_or_form(action) not in _PERMISSIONS:
+            raise ToolFailed(f"{self.name} has no action {shown(action, 40)}: use {', '.join(_PERMISSIONS)}")
         if permit:
             self._permit(action)
         if action == "query":
             sql = given.get("sql")
             if not isinstance(sql, str) or not sql.strip():
-                raise ToolFailed(f"action 'query' needs 'sql' as text, got {sql!r:.40}: write one SELECT")
+                raise ToolFailed(
+                    f"action 'query' needs 'sql' as text, got {shown(sql, 40)}: write one SELECT"
+                )
             return lambda: self._answer(self._rows(sql, interrupter))
         writing = Writing(
             action, table_of(given.get("table")), columns_of(given, "data"), columns_of(given, "where")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gathering.core.errors import ConfigurationError, ToolFailed
+from gathering.core.errors import ConfigurationError, ToolFailed, shown
 from gathering.tools.sql_check import TableName
 
 if TYPE_CHECKING:
@@ -73,14 +73,16 @@ def names_of(option: str, given: Any) -> list[str]:
         or not isinstance(given, Iterable)
         or not all(isinstance(g, str) for g in given)
     ):
-        raise ConfigurationError(f"{option} = {given!r:.60} is no list of names: write ['sales', 'items']")
+        raise ConfigurationError(
+            f"{option} = {shown(given, 60)} is no list of names: write ['sales', 'items']"
+        )
     return list(given)
 
 
 def table_of(given: Any) -> TableName:
     """The table a text names. Raises ``ToolFailed``."""
     if not isinstance(given, str) or not given.strip() or given.count(".") > 1:
-        raise ToolFailed(f"{given!r:.60} names no table: write 'table' as its name, or as 'schema.name'")
+        raise ToolFailed(f"{shown(given, 60)} names no table: write 'table' as its name, or as 'schema.name'")
     schema, _, name = given.strip().rpartition(".")
     return TableName(schema, name)
 
@@ -89,7 +91,7 @@ def columns_of(given: Mapping[str, Any], key: str) -> dict[str, Any]:
     """The columns and values under a key of the input, none if it is not there. Raises ``ToolFailed``."""
     columns = given.get(key) or {}
     if not isinstance(columns, Mapping) or not all(isinstance(c, str) and c for c in columns):
-        raise ToolFailed(f"{key!r} must be an object of columns and values, got {columns!r:.60}")
+        raise ToolFailed(f"{key!r} must be an object of columns and values, got {shown(columns, 60)}")
     return dict(columns)
 
 

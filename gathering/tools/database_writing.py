@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from gathering.core.errors import ToolFailed
+from gathering.core.errors import ToolFailed, shown
 from gathering.tools.sql_check import Dialect, TableName
 
 __all__ = ["VERBS", "Writing"]
@@ -63,4 +63,6 @@ def _bound(column: object, value: Any) -> Any:
         import json
 
         return json.dumps(value, ensure_ascii=False, default=str)
-    raise ToolFailed(f"the value {value!r:.60} of {column!r:.40} is no text, number, true, false or null")
+    raise ToolFailed(
+        f"the value {shown(value, 60)} of {shown(column, 40)} is no text, number, true, false or null"
+    )

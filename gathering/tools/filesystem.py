@@ -16,10 +16,17 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self
 
-from gathering.core.errors import ConfigurationError, ToolFailed, nearest
+from gathering.core.errors import ConfigurationError, ToolFailed, nearest, shown
 from gathering.core.interfaces import ITool
-from gathering.core.results import ToolPermission, ToolResult
-from gathering.tools.checks import above_zero, arguments_of, options_of, outcome_of, permissions_of
+from gathering.core.results import Reach, ToolPermission, ToolResult, Touched
+from gathering.tools.checks import (
+    above_zero,
+    arguments_of,
+    options_of,
+    outcome_of,
+    permissions_of,
+    text_or_form,
+)
 from gathering.tools.filesystem_root import open_root
 from gathering.tools.filesystem_rules import Entry, Rules, names_in
 
@@ -130,14 +137,25 @@ class FileSystemTool(ITool):
         return _ACTS.get(action, ToolPermission.DELETE) if isinstance(action, str) else ToolPermission.DELETE
 
     def targets(self, arguments: Mapping[str, Any]) -> dict[str, str]:
-        """The ``path`` as the tool understands it, and the ``action``."""
-        path = arguments.get("path")
+        """The ``action``, and the ``path`` as the tool understands it: of a folder what is in it, of a search all below."""
+        action, path = text_or_form(arguments.get("action")), arguments.get("path")
         path = path if isinstance(path, str) else ""
         with contextlib.suppress(
             ToolFailed
         ):  # a path that is no good is refused by the tool, as it is written
-            path = "/".join(names_in(path, self._hidden)) or "."
-        return {"action": str(arguments.get("action")), "path": path}
+            path = self._touched(action, path)
+        return {"action": action, "path": path}
+
+    def _touched(self, action: str, path: str) -> str:
+        if action == "search":
+            folder, pattern = _split_pattern(path)
+            names = names_in(folder, self._hidden)
+            last = "*" if pattern is None or any(c in pattern for c in "/[") else pattern
+            return Touched(path, [[Reach("/".join((*names, "**", last)))]])
+        found = "/".join(names_in(path, self._hidden))
+        if action == "list":
+            return Touched(found or ".", [[found, f"{found}/*"] if found else [".", "*"]])
+        return found or "."
 
     def get_description(self) -> str:
         """What it may do here, for the model."""
@@ -178,22 +196,24 @@ class FileSystemTool(ITool):
         given = arguments_of(self.name, input_data, _ARGUMENTS)
         action, path, content = (given[a] for a in _ARGUMENTS)
         if not isinstance(action, str) or action not in _ACTS:
-            close = nearest(str(action), _ACTS)
+            close = nearest(text_or_form(action), _ACTS)
             advice = f"did you mean {close[0]!r}?" if close else f"give one of {', '.join(_ACTS)}"
-            raise ToolFailed(f"{self.name} has no action {action!r:.40}: {advice}")
+            raise ToolFailed(f"{self.name} has no action {shown(action, 40)}: {advice}")
         if path is None and action in ("list", "search", "info"):
             path = "."
         if not isinstance(path, str):
-            raise ToolFailed(f"{self.name} needs a path as text to {action}, got {path!r:.80}")
+            raise ToolFailed(f"{self.name} needs a path as text to {action}, got {shown(path)}")
         if not (isinstance(content, str) or (content is None and action != "write")):
-            raise ToolFailed(f"{self.name} needs the content as text to {action}, got {content!r:.80}")
+            raise ToolFailed(f"{self.name} needs the content as text to {action}, got {shown(content)}")
         return action, path, content
 
     def _done(self, input_data: Any) -> Any:
         action, path, content = self._checked(input_data)
         if not self.has_permission(_ACTS[action]):
             allowed = ", ".join(self._actions()) or "nothing"
-            raise ToolFailed(f"{self.name} has no permission to {action} {path!r:.120}; it may {allowed}")
+            raise ToolFailed(
+                f"{self.name} has no permission to {action} {shown(path, 120)}; it may {allowed}"
+            )
         if action == "search":
             return self._search(path, content or None)
         names = names_in(path, self._hidden)

@@ -154,6 +154,13 @@ class FunctionTool(ITool, Generic[P, R]):
         """Whether the function could be called with this."""
         return self.why_invalid(input_data) is None
 
+    def targets(self, arguments: Mapping[str, Any]) -> dict[str, str]:
+        """The arguments as the function will have them, those left out with their defaults."""
+        try:
+            return super().targets(self.parameters.complete(arguments))
+        except ToolFailed:  # it will not run
+            return super().targets(arguments)
+
     def get_description(self) -> str:
         """The description given, else the docstring's text without its parameters, else the name."""
         return self._description or self.parameters.description or self.name.replace("_", " ")

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin
 
-from gathering.core.errors import ConfigurationError, ToolFailed
+from gathering.core.errors import ConfigurationError, ToolFailed, shown
 from gathering.core.interfaces import ITool
 from gathering.core.results import ToolPermission, ToolResult
 from gathering.tools.addresses import HostList, Place, place_of, why_not_public
-from gathering.tools.checks import above_zero, arguments_of, options_of, permissions_of
+from gathering.tools.checks import above_zero, arguments_of, options_of, permissions_of, text_or_form
 
 if TYPE_CHECKING:
     import ssl
@@ -128,7 +128,7 @@ class HTTPTool(ITool):
     def targets(self, arguments: Mapping[str, Any]) -> dict[str, str]:
         """The ``host`` that would be asked, as the tool understands it; a redirect never leads to another one."""
         try:
-            return {"host": place_of(str(arguments.get("url"))).host}
+            return {"host": place_of(text_or_form(arguments.get("url"))).host}
         except ToolFailed:
             return {"host": ""}  # such a URL is refused by the tool
 
@@ -159,7 +159,7 @@ class HTTPTool(ITool):
             else arguments_of(self.name, input_data, ("url",))["url"]
         )
         if not isinstance(url, str):
-            raise ToolFailed(f"{self.name} needs the url as text, got {url!r:.80}")
+            raise ToolFailed(f"{self.name} needs the url as text, got {shown(url)}")
         return place_of(url)
 
     def _place(self, input_data: Any) -> Place:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from gathering.core.errors import ConfigurationError, GatheringError, UnknownNameError
+from gathering.core.errors import ConfigurationError, GatheringError, UnknownNameError, shown
 from gathering.core.images import Image
 from gathering.core.interfaces import ITool
 from gathering.core.results import ToolPermission, ToolResult
@@ -85,7 +85,7 @@ class MCPServer(ITool):
         """What the server's tool gave; ``success=False`` says what went wrong."""
         if not isinstance(arguments, Mapping):
             return ToolResult(
-                success=False, error=f"{tool} takes an object of arguments, got {arguments!r:.80}"
+                success=False, error=f"{tool} takes an object of arguments, got {shown(arguments)}"
             )
         try:
             return _result(await self.session.run_async(lambda session: session.call(tool, arguments)))
@@ -195,7 +195,7 @@ def _address(name: str, given: Mapping[str, Any]) -> Address:
             f"the MCP server {name!r} needs command=[...] to start it or url='https://...' to reach it, and not both"
         )
     if url and not str(url).startswith(("http://", "https://")):
-        raise ConfigurationError(f"the MCP server {name!r} has url={url!r:.80}: write http:// or https://")
+        raise ConfigurationError(f"the MCP server {name!r} has url={shown(url)}: write http:// or https://")
     return Address(
         tuple(_texts("command", command)) if command else (),
         str(url or ""),
@@ -212,7 +212,7 @@ def _texts(option: str, given: Any) -> list[str]:
         or not all(isinstance(g, str) for g in given)
     ):
         raise ConfigurationError(
-            f"{option} = {given!r:.60} is no list of texts: write ['python', 'server.py']"
+            f"{option} = {shown(given, 60)} is no list of texts: write ['python', 'server.py']"
         )
     return list(given)
 

@@ -11,10 +11,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Self, TypeAlias
 
-from gathering.core.errors import ConfigurationError, ToolFailed, nearest
+from gathering.core.errors import ConfigurationError, ToolFailed, nearest, shown
 from gathering.core.interfaces import ITool
 from gathering.core.results import ToolPermission, ToolResult
-from gathering.tools.checks import above_zero, arguments_of, options_of, outcome_of, permissions_of
+from gathering.tools.checks import (
+    above_zero,
+    arguments_of,
+    options_of,
+    outcome_of,
+    permissions_of,
+    text_or_form,
+)
 from gathering.tools.namespace_view import Bounds, summary, view
 
 __all__ = ["Namespace", "NotebookTool", "set_namespace"]
@@ -99,7 +106,7 @@ class NotebookTool(ITool):
 
     def targets(self, arguments: Mapping[str, Any]) -> dict[str, str]:
         """The ``variable`` that would be shown; ``*`` is the list of them."""
-        return {"variable": str(arguments.get("variable") or "*")}
+        return {"variable": text_or_form(arguments.get("variable") or "*")}
 
     def get_description(self) -> str:
         """What can be seen, for the model."""
@@ -129,7 +136,7 @@ class NotebookTool(ITool):
             input_data = {"variable": input_data}
         variable = arguments_of(self.name, input_data, ("variable",))["variable"]
         if variable is not None and not isinstance(variable, str):
-            raise ToolFailed(f"{self.name} needs the variable's name as text, got {variable!r:.80}")
+            raise ToolFailed(f"{self.name} needs the variable's name as text, got {shown(variable)}")
         return (variable or "").strip() or None
 
     def _seen(self, input_data: Any) -> Any:
@@ -146,7 +153,7 @@ class NotebookTool(ITool):
             advice = (
                 f"did you mean {close[0]!r}?" if close else f"there are {', '.join(there[:20]) or 'none'}"
             )
-            raise ToolFailed(f"{self.name} shows no variable {variable!r:.80}: {advice}")
+            raise ToolFailed(f"{self.name} shows no variable {shown(variable)}: {advice}")
         return {"variable": variable, **view(namespace[variable], self.bounds)}
 
     def _listed(self, namespace: Mapping[str, Any]) -> list[dict[str, Any]]:

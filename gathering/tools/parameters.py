@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from gathering.core.errors import ConfigurationError, ToolFailed, nearest
+from gathering.core.errors import ConfigurationError, ToolFailed, nearest, shown
 
 if TYPE_CHECKING:
     from docstring_parser import Docstring
@@ -30,7 +30,6 @@ _DOCUMENTED_TYPES: Mapping[str, type] = {
     "list": list,
     "dict": dict,
 }
-_LONGEST_VALUE = 80  # characters of a wrong argument that are worth showing
 
 
 class Parameters:
@@ -76,6 +75,8 @@ class Parameters:
             checked = self._model.model_validate(dict(arguments))
         except ValidationError as err:
             raise ToolFailed(f"{self.tool_name} was not run: {self._complaint(err.errors())}") from err
+        except Exception as err:  # a number of 5,000 digits, a validator of the user's own that raises
+            raise ToolFailed(f"{self.tool_name} was not run: {type(err).__name__}: {_one_line(err)}") from err
         positional: list[Any] = []
         keywords: dict[str, Any] = {}
         for (name, parameter), field in zip(self._signature.parameters.items(), self._fields, strict=True):
@@ -84,6 +85,13 @@ class Parameters:
             elif field in checked.model_fields_set:  # the function fills in its own defaults
                 keywords[name] = getattr(checked, field)
         return positional, keywords
+
+    def complete(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments as the function will have them, its defaults among them. Raises ``ToolFailed``."""
+        args, kwargs = self.bind(arguments)
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return dict(bound.arguments)
 
     @cached_property
     def _signature(self) -> inspect.Signature:
@@ -162,7 +170,7 @@ class Parameters:
                 return f"unknown argument {where!r}: " + (
                     f"did you mean {close[0]!r}?" if close else f"known: {known}"
                 )
-        return f"the argument {where!r} is wrong: {_short(error['input'])} given, {_one_line(error['msg'])}"
+        return f"the argument {where!r} is wrong: {shown(error['input'])} given, {_one_line(error['msg'])}"
 
 
 def _names(function: Callable[..., Any], tool_name: str) -> tuple[str, ...]:
@@ -207,11 +215,6 @@ def _untitled(schema: Mapping[str, Any]) -> dict[str, Any]:
         else:
             plain[key] = value
     return plain
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
 
 
 def _one_line(text: object) -> str:

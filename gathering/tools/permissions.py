@@ -16,6 +16,7 @@ from gathering.core.errors import ConfigurationError
 from gathering.core.permissions import Decision, Effect, IPolicy, PermissionRequest, Scope
 from gathering.core.results import ToolPermission
 from gathering.core.session import current_cell
+from gathering.tools.patterns import fits, literal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,8 +86,10 @@ class Rule:
             return False
         if self.cell is not None and self.cell != current_cell():
             return False
+        widens = self.effect == "allow"
         return all(
-            name in request.targets and _matches(request.targets[name], glob) for name, glob in self.where
+            name in request.targets and fits(glob, request.targets[name], widens=widens)
+            for name, glob in self.where
         )
 
     def __str__(self) -> str:
@@ -97,17 +100,6 @@ class Rule:
     def __repr__(self) -> str:
         """The rule as a line of text."""
         return f"Rule({str(self)!r})"
-
-
-def _matches(value: str, glob: str) -> bool:
-    """A glob over a path, host or name; ``*`` does not cross ``/``, ``**`` does."""
-    pieces = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]\])", glob)
-    pattern = "".join(_WILD.get(p) or re.escape(p[1] if len(p) == 3 and p[0] == "[" else p) for p in pieces)
-    return re.fullmatch(pattern, value, re.DOTALL) is not None
-
-
-#: What the wild cards of a glob mean to a regular expression; ``[x]`` is the character itself.
-_WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 class Policy(IPolicy):
@@ -140,9 +132,9 @@ class Policy(IPolicy):
         """Keep an answer for its scope: for this tool, this kind of act and exactly these targets."""
         if decision.scope == "once" or decision.effect == "ask":
             return
-        where = tuple(sorted((name, _literal(value)) for name, value in request.targets.items()))
+        where = tuple(sorted((name, literal(value)) for name, value in request.targets.items()))
         cell = current_cell() if decision.scope == "cell" else None
-        rule = Rule(decision.effect, _literal(request.tool), request.permission, where, cell)
+        rule = Rule(decision.effect, literal(request.tool), request.permission, where, cell)
         self.answers.append((rule, decision.scope))
         if decision.scope == "always":
             self.rules.insert(0, replace(rule, cell=None))
@@ -170,8 +162,3 @@ class Policy(IPolicy):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return display.card("Permissions", [(scope, str(rule)) for rule, scope in self._all()])
-
-
-def _literal(text: str) -> str:
-    """A glob that matches the text alone."""
-    return re.sub(r"([*?\[])", r"[\1]", text)

@@ -12,7 +12,7 @@ import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from gathering.core.errors import ToolFailed
+from gathering.core.errors import ToolFailed, shown
 from gathering.core.interfaces import ITool
 from gathering.core.results import ToolPermission, ToolResult
 from gathering.tools.checks import above_zero, arguments_of, options_of, permissions_of
@@ -129,7 +129,7 @@ class PythonTool(ITool):
             else arguments_of(self.name, input_data, ("code",))["code"]
         )
         if not isinstance(code, str) or not code.strip():
-            raise ToolFailed(f"{self.name} needs the code as text, got {code!r:.80}: write '6 * 7'")
+            raise ToolFailed(f"{self.name} needs the code as text, got {shown(code)}: write '6 * 7'")
         if len(code) > _LONGEST_CODE:
             raise ToolFailed(
                 f"{self.name} runs at most {_LONGEST_CODE:,} characters of code, got {len(code):,}"

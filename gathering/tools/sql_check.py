@@ -7,6 +7,7 @@ Gives good error messages and the text that is run; it is no boundary of its own
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
@@ -17,7 +18,7 @@ from gathering.tools.sql_functions import ALLOWED_FUNCTIONS
 if TYPE_CHECKING:
     from sqlglot import exp
 
-__all__ = ["Dialect", "Query", "TableName", "read_query", "verb_of"]
+__all__ = ["Dialect", "Query", "TableName", "read_query", "spellings_of", "verb_of"]
 
 Dialect: TypeAlias = Literal["sqlite", "postgres"]
 
@@ -56,6 +57,22 @@ def read_query(sql: str, dialect: Dialect, functions: Iterable[str] = ()) -> Que
         frozenset(_tables(statement, fold)),
         frozenset(_with_names(statement)),
     )
+
+
+def spellings_of(table: TableName, dialect: Dialect, written: str) -> tuple[str, ...]:
+    """The names that mean this table: without its schema where that is the usual one, with it, and as ``written``.
+
+    >>> spellings_of(TableName("", "users"), "sqlite", "select * from Users")
+    ('users', 'main.users', 'Users')
+    """
+    usual = "main" if dialect == "sqlite" else "public"
+    name = table.name.lower() if dialect == "sqlite" else table.name
+    if table.schema.lower() not in ("", usual):
+        return (f"{table.schema}.{name}",)
+    found = (
+        re.findall(rf"(?<!\w){re.escape(name)}(?!\w)", written, re.IGNORECASE) if dialect == "sqlite" else []
+    )
+    return tuple(dict.fromkeys((name, f"{usual}.{name}", *found)))
 
 
 def verb_of(sql: str, dialect: Dialect) -> str:

@@ -88,6 +88,43 @@ def test_a_person_may_edit_the_arguments(ask: Any) -> None:
     assert reply.tool_calls[0].arguments == {"text": "hello"}
 
 
+def test_a_person_cannot_edit_past_a_rule_that_denies(ask: Any) -> None:
+    """What a rule forbids stays forbidden in the arguments a person writes; the row shows them."""
+    ask(Decision("allow", "person", arguments={"text": "psst"}))
+    ada, heard = shouter([WANTS, "done"], ["deny shout text=Psst*", "ask shout"])
+    ada.ask("Shout hello.")
+    assert heard == []
+    assert (row(ada)["decision"], row(ada)["decided_by"], row(ada)["arguments"]) == (
+        "deny", "rule", {"text": "psst"},
+    )  # fmt: skip
+
+
+def test_a_default_is_an_argument_for_rules() -> None:
+    """What the model leaves out is what the function fills in: a rule about it counts."""
+    heard: list[str] = []
+
+    @gathering.tool
+    def shout(text: str = "secret", to: list[str] | None = None) -> str:
+        """Say it loudly."""
+        heard.append(text)
+        return text
+
+    answers = [
+        {"tool_calls": [{"name": "shout", "arguments": a}]} for a in ({}, {"text": "x", "to": ["a", "eve"]})
+    ]
+    ada = gathering.Agent(
+        "ada",
+        llm_provider=ScriptedProvider([answers[0], "1", answers[1], "2"]),
+        tools=[shout],
+        permissions=["deny shout text=secret", "deny shout to=eve", "allow shout"],
+        store=SQLiteStore(":memory:"),
+    )
+    ada.ask("Shout.")
+    ada.ask("Shout to all.")
+    assert heard == []
+    assert list(ada.trace.tool_calls()["decision"]) == ["deny", "deny"]
+
+
 async def test_an_asker_may_be_awaited(ask: Any) -> None:
     """In an awaited turn and in a plain one."""
 

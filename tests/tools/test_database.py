@@ -17,9 +17,12 @@ from postgres import Postgres
 
 import gathering
 from gathering.core.errors import ConfigurationError, ToolExecutionError, UnknownNameError
+from gathering.core.messages import ToolCall
+from gathering.core.permissions import PermissionRequest
 from gathering.core.registry import create_tool
 from gathering.testing import ScriptedProvider
 from gathering.tools import DatabaseTool, ToolPermission, ToolResult, database
+from gathering.tools.permissions import Policy
 from gathering.tools.sql_check import Query
 
 SECRET = "root-of-all"
@@ -361,6 +364,41 @@ def test_rules_can_be_about_verbs_and_tables(make: Make) -> None:
     assert tool.permission_for({"action": "insert"}) is ToolPermission.WRITE
     assert tool.targets({"action": "query", "sql": "drop table sales"})["verb"] == "drop"
     assert tool.permission_for({}) is ToolPermission.DELETE
+
+
+@pytest.mark.parametrize("rule", ["users", "USERS", "SCHEMA.users"])
+@pytest.mark.parametrize(
+    "act",
+    [
+        {"action": "query", "sql": "select * from users"},
+        {"action": "query", "sql": "select * from sales, Users"},
+        {"action": "query", "sql": 'select * from "users" u join sales on true'},
+        {"action": "query", "sql": "select (select max(name) from users) from sales"},
+        {"action": "query", "sql": "with x as (select * from users) select * from x"},
+        {"action": "query", "sql": "select item from sales union all select name from/**/users"},
+        {"action": "insert", "table": "USERS", "data": {"name": "eve"}},
+        {"action": "delete", "table": " users ", "where": {"name": "eve"}},
+    ],
+    ids=str,
+)
+def test_a_rule_about_a_table_counts_however_it_is_named(make: Make, rule: str, act: dict[str, Any]) -> None:
+    """Beside another table, in a part of the query, with its schema or in capitals: it is that table."""
+    tool = make(permissions=["read", "write", "delete"], allowed_tables=None)
+    schema = "main" if tool._engine.dialect == "sqlite" else "public"
+    rule = rule.replace("SCHEMA", schema)
+    call = ToolCall("c1", "database", act)
+    asked = PermissionRequest("ada", call, tool.permission_for(act).value, tool.targets(act))
+    assert Policy([f"deny database table={rule}", "allow database"]).decide(asked).effect == "deny"
+    assert Policy(["allow database table=sales*"]).decide(asked).effect == "ask"
+
+
+def test_a_rule_for_a_table_allows_what_asks_for_it_alone(make: Make) -> None:
+    """As it is written in the query, by its name or with its schema."""
+    tool = make()
+    for sql in ("select * from sales", "select * from Sales", "select a.id from sales a, sales b"):
+        act = {"action": "query", "sql": sql}
+        asked = PermissionRequest("ada", ToolCall("c1", "database", act), "read", tool.targets(act))
+        assert Policy(["allow database table=sales"]).decide(asked).effect == "allow"
 
 
 def test_a_superuser_is_refused_unless_it_is_wanted(shop: Postgres) -> None:

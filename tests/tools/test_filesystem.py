@@ -13,12 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gathering.core.errors import ConfigurationError, ToolFailed, UnknownNameError
+from gathering.core.messages import ToolCall
+from gathering.core.permissions import PermissionRequest
 from gathering.core.registry import create_tool
 from gathering.core.results import ToolPermission, ToolResult
 from gathering.tools.filesystem import FileSystemTool
 from gathering.tools.filesystem_portable import ReadOnlyRoot
 from gathering.tools.filesystem_root import Root
 from gathering.tools.filesystem_rules import Rules, names_in
+from gathering.tools.permissions import Policy
 
 ALL = ("read", "write", "delete")
 SECRET = "the secret"
@@ -420,6 +423,31 @@ def test_rules_see_the_act_and_the_path_as_the_tool_does(files: FileSystemTool) 
         }
     assert files.targets({"action": "list"})["path"] == "."
     assert files.targets({"action": "read", "path": "../x"})["path"] == "../x"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "decided"),
+    [
+        ({"action": "search", "path": ".", "content": "x"}, "deny"),
+        ({"action": "search", "path": "*.txt"}, "deny"),
+        ({"action": "search", "path": "notes", "content": "x"}, "allow"),
+        ({"action": "list", "path": "private"}, "deny"),
+        ({"action": "list", "path": "./PRIVATE/"}, "deny"),
+        ({"action": "list", "path": "."}, "allow"),
+        (
+            {"action": "read", "path": "notes/../private/a.txt"},
+            "allow",
+        ),  # the tool refuses such a path itself
+        ({"action": "read", "path": "private//./a.txt"}, "deny"),
+    ],
+)
+def test_a_rule_about_a_folder_counts_for_what_comes_by_it(
+    files: FileSystemTool, arguments: dict[str, Any], decided: str
+) -> None:
+    """A search from above, a list and every spelling of a path below are the folder's."""
+    call = ToolCall("c1", "filesystem", arguments)
+    asked = PermissionRequest("ada", call, files.permission_for(arguments).value, files.targets(arguments))
+    assert Policy(["deny filesystem path=private/**", "allow filesystem"]).decide(asked).effect == decided
 
 
 # Being made, and being called wrongly

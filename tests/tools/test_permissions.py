@@ -12,6 +12,7 @@ from gathering.core import session
 from gathering.core.errors import ConfigurationError
 from gathering.core.messages import ToolCall
 from gathering.core.permissions import Decision, PermissionRequest
+from gathering.core.results import Reach, Touched
 from gathering.tools.permissions import Policy, Rule
 
 
@@ -66,6 +67,79 @@ def test_the_first_rule_that_fits_counts() -> None:
 def test_patterns_match_whole_values(glob: str, value: str, fits: bool) -> None:
     """``*`` stays within a folder, ``**`` does not; a pattern must match all of the value."""
     assert Rule.read({"effect": "allow", "tool": "*", "where": {"t": glob}}).fits(request(t=value)) is fits
+
+
+@pytest.mark.parametrize(
+    "rule", ["deny files t=secret/**", "deny files t=SECRET/*", "deny files t=./Secret/a.txt"]
+)
+def test_what_restrains_fits_in_any_case_and_spelling(rule: str) -> None:
+    """A rule that denies is no weaker for a capital, a ``./`` or a letter that is composed otherwise."""
+    assert effect([rule, "allow files"], request(t="secret/a.txt")) == "deny"
+    assert effect(["deny files t=caf\u00e9", "allow files"], request(t="cafe\u0301")) == "deny"
+
+
+def test_what_allows_fits_letter_by_letter() -> None:
+    """A capital is another file where a file system says so: a person is asked."""
+    assert effect(["allow files t=Notes/*"], request(t="notes/a.txt")) == "ask"
+
+
+def test_of_several_things_what_allows_fits_all_and_what_denies_any() -> None:
+    """A call that touches two things is allowed by rules for both and denied by a rule about one."""
+    both = Touched("a,b", [["a", "main.a"], ["b", "main.b"]])
+    assert effect(["allow files t=a"], request(t=both)) == "ask"
+    assert effect(["allow files t=*"], request(t=both)) == "allow"
+    assert effect(["allow files t=main.*"], request(t=both)) == "allow"
+    assert effect(["deny files t=b", "allow files"], request(t=both)) == "deny"
+    assert effect(["ask files t=main.b", "allow files"], request(t=both)) == "ask"
+    assert effect(["allow files t=a*"], request(t=Touched("a,b", [["a"], ["b"]]))) == "ask"
+
+
+@pytest.mark.parametrize(
+    ("rule", "reach", "decided"),
+    [
+        ("deny files t=secret/**", "**/*", "deny"),
+        ("deny files t=secret/a.txt", "**/*", "deny"),
+        ("deny files t=secret/a.txt", "**/*.txt", "deny"),
+        ("deny files t=secret/a.txt", "**/*.csv", "allow"),
+        ("deny files t=**/*.key", "notes/**/*", "deny"),
+        ("deny files t=Secret/*", "secret/**/*", "deny"),
+        ("deny files t=secret/**", "notes/**/*", "allow"),
+        ("deny files t=[*].txt", "**/*.txt", "deny"),
+        ("deny files t=?b.txt", "**/ab.txt", "deny"),
+        ("deny files t=secret/b.txt", "secret/**/a.txt", "allow"),
+    ],
+)
+def test_a_rule_about_a_part_of_what_is_searched_counts(rule: str, reach: str, decided: str) -> None:
+    """A search that may come by what is forbidden is forbidden."""
+    assert effect([rule, "allow files"], request(t=Touched("x", [[Reach(reach)]]))) == decided
+
+
+@pytest.mark.parametrize(
+    ("rule", "reach", "decided"),
+    [
+        ("allow files t=*", "**/*", "ask"),
+        ("allow files t=**", "**/*", "allow"),
+        ("allow files t=notes/*", "notes/**/*", "ask"),
+        ("allow files t=notes/*/*", "notes/**/*", "ask"),
+        ("allow files t=notes/**", "notes/**/*", "allow"),
+        ("allow files t=notes/**/*.md", "notes/**/*.md", "allow"),
+        ("allow files t=notes/**/*.md", "notes/**/*", "ask"),
+        ("allow files t=notes/**", "**/*", "ask"),
+    ],
+)
+def test_a_search_is_allowed_where_all_of_it_is(rule: str, reach: str, decided: str) -> None:
+    """A rule for a folder's own files does not open what is below them."""
+    assert effect([rule], request(t=Touched("x", [[Reach(reach)]]))) == decided
+
+
+def test_an_answer_about_several_things_is_about_exactly_those() -> None:
+    """Allowed for the session together, each alone is asked about again."""
+    policy = Policy(["ask files"])
+    both = request(t=Touched("a,b", [["a"], ["b"]]))
+    policy.remember(both, Decision("allow", "person", scope="session"))
+    assert policy.decide(both).effect == "allow"
+    assert policy.decide(request(t="a")).effect == "ask"
+    assert policy.decide(request(t=Touched("a,b,c", [["a"], ["b"], ["c"]]))).effect == "ask"
 
 
 def test_a_target_that_is_not_there_fits_no_pattern() -> None:
