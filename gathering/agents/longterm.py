@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from gathering.agents.memory import WindowMemory
 from gathering.agents.memory_frame import cell, cell_text, fact_row, memory_frame
-from gathering.agents.recall import HALF_LIFE_DAYS, Fact, Found, Shelf, least_similarity
+from gathering.agents.recall import HALF_LIFE_DAYS, Fact, Found, Shelf, goes_by_letters, least_similarity
+from gathering.agents.vectors import Vectors
 from gathering.core import display
 from gathering.core.errors import ConfigurationError, UnknownNameError
 from gathering.core.interfaces import IAgent, ILLMProvider, IMemory, IRecorder, Since
 from gathering.core.messages import MessageDict
-from gathering.core.registry import create_provider
-from gathering.core.session import new_id, now, wrapped
+from gathering.core.session import new_id, now
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,7 @@ class LongTermMemory(IMemory):
         clock: Callable[[], float] = now,
     ) -> None:
         self.conversation = WindowMemory() if conversation is None else conversation
-        self.embedder = create_provider(embedder) if isinstance(embedder, str) else embedder
+        self._vectors = Vectors(embedder)
         self.shared, self.limit = shared, limit
         self.max_tokens, self.min_similarity = max_tokens, min_similarity
         _above_zero(limit=limit, max_tokens=max_tokens, half_life_days=half_life_days)
@@ -70,8 +70,6 @@ class LongTermMemory(IMemory):
         self._store: IRecorder | None = None
         self._shelf = Shelf(clock, half_life_days)
         self._seen = 0
-        self._model = ""
-        self._asked: tuple[str, tuple[float, ...]] | None = None
         self._recalled: dict[str, float] = {}
 
     # -- the facts -----------------------------------------------------------------------------------------------
@@ -89,22 +87,25 @@ class LongTermMemory(IMemory):
             kept = self._put(replace(known, importance=importance, pinned=pin or known.pinned))
         else:
             fact = Fact(new_id(), text, kind, importance, pin, self.clock(), agent=self.agent)
-            kept = self._put(fact, self._vectors([text])[0])
+            kept = self._put(fact, self._embedded([text])[0])
         self._recorder().flush()
         return kept.memory_id
 
     def search(self, query: str, limit: int = 5) -> list[Found]:
         """The facts that fit a text, the best first, with similarity and score."""
         self._refresh()
-        return self._shelf.best(self._vector_of(_checked(query)), limit)
+        return self._best(_checked(query), limit)
 
-    def forget(self, what: str) -> int:
-        """Forget the fact of this id, or every fact that says exactly this; how many there were.
+    def forget(self, what: str | Fact | Found | Iterable[str | Fact | Found]) -> int:
+        """Forget a fact: by its id, by its text (whatever the case and the spaces), or as ``search`` or ``facts`` gave
+        it; or several of these. How many there were.
 
         Text and vector are taken out of the store; rows of the conversation stay in the trace.
         """
         self._refresh()
-        ids = [f.memory_id for f in self._shelf.everything() if what in (f.memory_id, f.content)]
+        several = [what] if isinstance(what, str | Fact | Found) else what
+        wanted = {form for one in several for form in _forms(one)}
+        ids = [f.memory_id for f in self._shelf.everything() if wanted & {f.memory_id, _folded(f.content)}]
         for memory_id in ids:
             self._shelf.drop(memory_id)
             emptied = {"content": "", "vector": b"", "embedder": None, "forgotten": True}
@@ -136,14 +137,14 @@ class LongTermMemory(IMemory):
     def reembed(self, embedder: ILLMProvider | str | None = None) -> int:
         """Make all vectors anew, by another embedder if one is given; how many facts there are."""
         if embedder is not None:
-            self.embedder = create_provider(embedder) if isinstance(embedder, str) else embedder
+            self._vectors = Vectors(embedder)
         self._refresh()
         facts = self.facts()
         self._shelf.clear_vectors()
-        self._asked, self._model = None, ""
+        self._vectors = Vectors(self.embedder)
         for start in range(0, len(facts), _BATCH):
             part = facts[start : start + _BATCH]
-            for fact, vector in zip(part, self._vectors([f.content for f in part]), strict=True):
+            for fact, vector in zip(part, self._embedded([f.content for f in part]), strict=True):
                 self._put(fact, vector)
         return len(facts)
 
@@ -163,7 +164,8 @@ class LongTermMemory(IMemory):
         if message.strip():
             self._refresh()
             if self._shelf.facts:
-                self._vector_of(message)
+                self._fill_in()
+                self._vectors.of_question(message, self.agent, self._store)
 
     def recall(self, message: str) -> list[tuple[str, str]]:
         """Pinned facts and those that fit the message, as one part of the system prompt."""
@@ -179,13 +181,13 @@ class LongTermMemory(IMemory):
         self._refresh()
         if not self._shelf.facts:
             return []
-        fitting = self._shelf.best(self._vector_of(message), self.limit) if message.strip() else []
+        fitting = self._best(message, self.limit) if message.strip() else []
         scores = {found.fact.memory_id: found for found in fitting}
         pinned = [
             scores.get(f.memory_id, Found(f, 0.0, 0.0))
             for f in sorted((f for f in self._shelf.everything() if f.pinned), key=_age)
         ]
-        least = least_similarity(self._model) if self.min_similarity is None else self.min_similarity
+        least = least_similarity(self._vectors.model) if self.min_similarity is None else self.min_similarity
         near = [f for f in fitting if not f.fact.pinned and f.similarity >= least]
         chosen, room = [], self.max_tokens
         for found in (*pinned, *near):
@@ -248,6 +250,11 @@ class LongTermMemory(IMemory):
     # -- inside ----------------------------------------------------------------------------------------------------
 
     @property
+    def embedder(self) -> ILLMProvider:
+        """Who makes the vectors."""
+        return self._vectors.embedder
+
+    @property
     def owner(self) -> str:
         """Whose facts these are: an agent's, or those of a shared name."""
         return f"shared:{self.shared}" if self.shared else f"agent:{self.agent}"
@@ -274,38 +281,30 @@ class LongTermMemory(IMemory):
     def _shelf_row(self, row: Mapping[str, Any]) -> None:
         fact = Fact.of_row(row)
         # Vectors of another embedder are left where they are: they cannot be compared with a question's.
-        fits = bool(row["vector"]) and fact.embedder == self._embedder_name()
+        fits = bool(row["vector"]) and fact.embedder == self._vectors.name(self.agent, self._store)
         self._shelf.put(fact, row["vector"] if fits else None)
 
-    def _embedder_name(self) -> str:
-        if not self._model:
-            self._model = wrapped(self.embedder).embed(["?"]).model
-        return self._model
-
-    def _vector_of(self, text: str) -> tuple[float, ...]:
-        """The text's vector, and those of facts that have none of this embedder yet."""
+    def _best(self, text: str, limit: int) -> list[Found]:
+        """What fits the text, after facts that have no vector of this embedder yet were given one."""
         self._fill_in()
-        if self._asked is None or self._asked[0] != text:
-            self._asked = text, self._vectors([text])[0]
-        return self._asked[1]
+        vector = self._vectors.of_question(text, self.agent, self._store)
+        return self._shelf.best(vector, limit, text if goes_by_letters(self._vectors.model) else "")
 
     def _fill_in(self) -> None:
-        name = self._embedder_name()
+        name = self._vectors.name(self.agent, self._store)
         lacking = [f for f in self._shelf.everything() if f.embedder != name]
         for start in range(0, len(lacking), _BATCH):
             part = lacking[start : start + _BATCH]
-            for fact, vector in zip(part, self._vectors([f.content for f in part]), strict=True):
+            for fact, vector in zip(part, self._embedded([f.content for f in part]), strict=True):
                 self._put(fact, vector)
 
-    def _vectors(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
-        made = wrapped(self.embedder).embed(texts)
-        self._model = made.model
-        return list(made.vectors)
+    def _embedded(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        return self._vectors.of(texts, self.agent, self._store)
 
     def _put(self, fact: Fact, vector: tuple[float, ...] | None = None) -> Fact:
         row = fact.row()
         if vector is not None:
-            fact = replace(fact, embedder=self._model)
+            fact = replace(fact, embedder=self._vectors.model)
             row |= {"vector": array("f", vector).tobytes(), "embedder": fact.embedder}
         self._shelf.put(fact, vector)
         self._write(row)
@@ -339,7 +338,7 @@ class LongTermMemory(IMemory):
         fact = self._fact(memory_id)
         new = replace(fact, content=_checked(content), importance=importance, pinned=pinned)
         if new != fact:
-            self._put(new, self._vectors([content])[0] if content != fact.content else None)
+            self._put(new, self._embedded([content])[0] if content != fact.content else None)
         return new != fact
 
     def __len__(self) -> int:
@@ -357,6 +356,17 @@ class LongTermMemory(IMemory):
 
 def _age(fact: Fact) -> tuple[float, str]:
     return fact.created_at, fact.memory_id
+
+
+def _forms(what: str | Fact | Found) -> tuple[str, ...]:
+    """What is compared: the id of a fact; of a text both, since it may be either."""
+    if isinstance(what, str):
+        return what, _folded(what)
+    return ((what.fact if isinstance(what, Found) else what).memory_id,)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def _checked(text: Any) -> str:

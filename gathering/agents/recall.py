@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from gathering.storage.words import WordIndex
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["HALF_LIFE_DAYS", "Fact", "Found", "Shelf", "least_similarity"]
+__all__ = ["HALF_LIFE_DAYS", "Fact", "Found", "Shelf", "goes_by_letters", "least_similarity"]
 
 #: Days after which being new counts half.
 HALF_LIFE_DAYS = 30.0
@@ -23,6 +25,10 @@ _DAY = 86_400.0
 #: What a fact must share with a message to be recalled. Twelve questions that shared almost no word with twelve facts all
 #: found theirs so with sentence vectors, beside one wrong fact for every second question. Letters share less.
 _LEAST, _LEAST_BY_EMBEDDER = 0.2, {"local:hashed-ngram": 0.1}
+#: Embedders that know no meaning: what they find is put together with what the words find.
+_BY_LETTERS = frozenset({"local:hashed-ngram"})
+#: How flat places count in the two lists (reciprocal rank: 1 / (60 + place)), and how many of each list.
+_FLAT, _PLACES = 60, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,11 @@ def least_similarity(embedder: str) -> float:
     return _LEAST_BY_EMBEDDER.get(embedder, _LEAST)
 
 
+def goes_by_letters(embedder: str) -> bool:
+    """Whether words have to help this embedder."""
+    return embedder in _BY_LETTERS
+
+
 class Shelf:
     """Facts with their vectors. Everything is ranked in one go: a hundred thousand of them take some milliseconds.
 
@@ -93,11 +104,15 @@ class Shelf:
         self._matrix: NDArray[np.float32] | None = None
         self._weights: NDArray[np.float32] | None = None  # importance, or -1 where the row is empty
         self._created: NDArray[np.float64] | None = None
+        self._words: WordIndex | None = None  # made when it is asked for first
 
     def put(self, fact: Fact, vector: Any = None) -> None:
         """Keep a fact; without a vector it is found by nothing but its id, or keeps the one it has."""
         with self._lock:
+            before = self.facts.get(fact.memory_id)
             self.facts[fact.memory_id] = fact
+            if self._words is not None and (before is None or before.content != fact.content):
+                self._words.put(fact.memory_id, fact.content)
             if vector is not None:
                 self._place(fact.memory_id, vector)
             self._weigh(fact)
@@ -111,6 +126,8 @@ class Shelf:
         """Forget a fact and its vector."""
         with self._lock:
             self.facts.pop(memory_id, None)
+            if self._words is not None:
+                self._words.drop(memory_id)
             row = self._rows.pop(memory_id, None)
             if row is not None and self._matrix is not None and self._weights is not None:
                 self._matrix[row] = 0
@@ -124,11 +141,12 @@ class Shelf:
             self._matrix = self._weights = self._created = None
             self.facts = {i: replace(f, embedder="") for i, f in self.facts.items()}
 
-    def best(self, vector: Sequence[float], limit: int) -> list[Found]:
+    def best(self, vector: Sequence[float], limit: int, words: str = "") -> list[Found]:
         """The facts that fit best, the best first, older ones first where two are equal.
 
         The score is ``similarity x (0.5 + importance) x (0.5 + 0.5 x 2^(-age / half-life))``: importance changes it
-        by up to three times, age by up to two.
+        by up to three times, age by up to two. With ``words`` it is the place in that list and in the list of the
+        facts that have these words, put together by reciprocal rank: 1 for what is first in both.
         """
         import numpy as np
 
@@ -144,16 +162,40 @@ class Shelf:
                 return []
             near = self._matrix[:count] @ np.asarray(vector, dtype=np.float32)
             age = np.maximum(0.0, self.clock() - self._created[:count]) / self.half_life
-            scores = np.maximum(near, 0) * (0.5 + self._weights[:count]) * (0.5 + 0.5 * np.exp2(-age))
+            weights = (0.5 + self._weights[:count]) * (0.5 + 0.5 * np.exp2(-age))
+            scores = np.maximum(near, 0) * weights
             scores[self._weights[:count] < 0] = -1
-            most = min(limit, count)
-            chosen = np.argpartition(-scores, most - 1)[:most]
-            ordered = sorted(chosen.tolist(), key=lambda row: (-float(scores[row]), self._ids[row]))
+            if words:
+                scores = self._fused(scores, weights, words, max(limit, _PLACES))
             return [
                 Found(self.facts[self._ids[row]], float(near[row]), float(scores[row]))
-                for row in ordered
-                if scores[row] > 0
+                for row in self._first(scores, limit)
             ]
+
+    def _first(self, scores: NDArray[Any], limit: int) -> list[int]:
+        """The rows with the highest scores above 0, in order."""
+        import numpy as np
+
+        most = min(limit, len(scores))
+        chosen = np.argpartition(-scores, most - 1)[:most]
+        ordered = sorted(chosen.tolist(), key=lambda row: (-float(scores[row]), self._ids[row]))
+        return [row for row in ordered if scores[row] > 0]
+
+    def _fused(self, scores: NDArray[Any], weights: NDArray[Any], words: str, most: int) -> NDArray[Any]:
+        """Scores by the places in the list of these scores and in that of the words."""
+        import numpy as np
+
+        if self._words is None:
+            self._words = WordIndex((fact.memory_id, fact.content) for fact in self.facts.values())
+        named = [(self._rows[i], w) for i, w in self._words.ranked(words, most) if i in self._rows]
+        by_words = sorted(
+            named, key=lambda found: (-found[1] * float(weights[found[0]]), self._ids[found[0]])
+        )
+        fused = np.zeros(len(scores))
+        for rows in (self._first(scores, most), [row for row, _ in by_words]):
+            for place, row in enumerate(rows, 1):
+                fused[row] += (_FLAT + 1) / (2 * (_FLAT + place))
+        return fused
 
     def _place(self, memory_id: str, vector: Any) -> None:
         import numpy as np

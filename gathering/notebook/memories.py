@@ -35,8 +35,12 @@ def remembered(memory: Any, options: Mapping[str, Any]) -> pd.DataFrame:
         importance = options.get("importance", 0.5)
         memory.remember(options["remember"], importance, pin=bool(options.get("pin")))
     if "forget" in options and not memory.forget(options["forget"]):
+        near = memory.search(options["forget"], limit=1)
+        advice = (
+            f"did you mean {near[0].content!r:.80}?" if near else "%gathering memory NAME lists what there is"
+        )
         raise ConfigurationError(
-            f"nothing remembered has the id or the text {options['forget']!r:.80}: look it up with --search"
+            f"nothing remembered has the id or the text {options['forget']!r:.80}: {advice}"
         )
     if "search" in options:
         rows = [

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from gathering import Agent, provider
 from gathering.agents import LongTermMemory, WindowMemory
-from gathering.core.errors import ConfigurationError, UnknownNameError
+from gathering.core.errors import ConfigurationError, ProviderError, UnknownNameError
 from gathering.core.interfaces import ILLMProvider
+from gathering.core.messages import Usage
 from gathering.core.offers import Embeddings
+from gathering.llm.local import LocalProvider
 from gathering.storage import SQLiteStore
 from gathering.testing import ScriptedProvider
 
@@ -302,6 +304,84 @@ def test_what_is_recalled_by_default_suits_the_embedder(store: SQLiteStore, mode
     ada.ask("What did Karim research for his thesis?")
     assert "glaciers" in prompts(ada)[0]
     assert "budget" not in prompts(ada)[0]
+
+
+class Hashed(LocalProvider):
+    """The way without the extra: letters, whatever is installed."""
+
+    def embed(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
+        return super().embed(texts, NGRAMS)
+
+
+def test_without_sentence_vectors_words_help_the_letters(store: SQLiteStore) -> None:
+    """A rare word in a long fact is found although the letters of others are nearer; changed and forgotten ones are not."""
+    _, memory = made(store, embedder=Hashed())
+    for number in range(30):
+        memory.remember(f"The instructor constructed instruction number {number}.")
+    long = "On Tuesdays " + "the seminar meets in the old library, and " * 6 + "Zoe keeps the key."
+    kept = memory.remember(long)
+    assert memory.search("restructuring Zoe")[0].content == long
+    first = memory.search("zoe")[0]
+    assert (first.content, first.score) == (long, 1.0)
+    frame = memory.df()
+    frame.loc[frame["memory_id"] == kept, "content"] = "The library is closed."
+    memory.update(frame)
+    assert "Zoe" not in "".join(found.content for found in memory.search("zoe", limit=50))
+    memory.forget(kept)
+    assert kept not in [found.fact.memory_id for found in memory.search("library closed", limit=50)]
+
+
+def test_importance_counts_also_where_words_help(store: SQLiteStore) -> None:
+    """Of two that fit alike the more important one is first; a pinned one changes nothing in the order."""
+    _, memory = made(store, embedder=Hashed())
+    memory.remember("Bob drinks tea at noon.", 0.1)
+    memory.remember("Bob drinks tea at nine.", 0.9)
+    assert memory.search("When does Bob drink tea?")[0].content == "Bob drinks tea at nine."
+
+
+def test_what_was_found_can_be_forgotten_as_it_is(store: SQLiteStore) -> None:
+    """A result of a search, a fact, several of them, or its text in other capitals and spaces."""
+    _, memory = made(store)
+    for text in ("Bob likes green tea.", "Bob drinks coffee.", "aaa", "bbb", "ccc"):
+        memory.remember(text)
+    assert memory.forget("  bob likes  GREEN tea. ") == 1
+    assert memory.forget(memory.search("coffee drinks bob")[0]) == 1
+    assert memory.forget([memory.facts()[0], "bbb"]) == 2
+    assert memory.forget("nothing like that") == 0
+    assert [fact.content for fact in memory.facts()] == ["ccc"]
+
+
+def test_what_a_service_embeds_is_a_row(store: SQLiteStore) -> None:
+    """Under the agent's name with "(memory)": model, tokens, cost as far as known, and a failure with its error."""
+
+    class Service(Letters):
+        def embed(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
+            if "fail" in texts:
+                raise ProviderError("no", provider="openai", model="x")
+            return Embeddings(super().embed(texts).vectors, "openai:text-embedding-3-small", Usage(1000, 0))
+
+    ada, memory = made(store, embedder=Service("openai"))
+    memory.remember("tea")
+    with pytest.raises(ProviderError):
+        memory.remember("fail")
+    rows = [row for row in store.rows("calls") if row["agent"] == "ada (memory)"]
+    assert [(r["status"], r["provider"], r["input_tokens"]) for r in rows] == [
+        ("ok", "openai", 1000),
+        ("error", "openai", None),
+    ]
+    assert rows[0]["model"] == "text-embedding-3-small"
+    assert rows[0]["cost_usd"] == pytest.approx(0.00002)
+    assert "no" in rows[1]["error"]
+    ada.ask("tea?")
+    assert list(ada.trace.calls()["agent"]) == ["ada"]
+
+
+def test_vectors_of_this_machine_are_no_calls(store: SQLiteStore) -> None:
+    """They cost nothing and ask nobody."""
+    _, memory = made(store, embedder=Hashed())
+    memory.remember("tea")
+    store.flush()
+    assert list(store.rows("calls")) == []
 
 
 def test_searching_beside_remembering(store: SQLiteStore) -> None:
