@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["OneTurn", "Question", "drained", "reply_in", "there"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Question:
     """What a caller asks: the message, and what counts for this turn only."""
 

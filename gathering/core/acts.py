@@ -27,7 +27,7 @@ _UNKNOWN = Decision("deny", "unknown tool")
 _INTERRUPTED = ToolResult(success=False, error="interrupted before it was done")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ToolJob:
     """One tool call to run. ``tool`` is None when nothing of that name exists."""
 
@@ -35,7 +35,7 @@ class ToolJob:
     tool: ITool | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunTools:
     """Run these tool calls; the flow is sent their ``ToolResult`` list, in order. ``known`` names all tools there are.
 

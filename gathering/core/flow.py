@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Complete:
     """Ask the provider for a whole answer; the flow is sent a ``Completion``."""
 
@@ -66,7 +66,7 @@ class Complete:
     params: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OpenStream:
     """Open a stream; the flow is sent None, and asks for batches with ``NextBatch``."""
 
@@ -76,7 +76,7 @@ class OpenStream:
     params: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NextBatch:
     """The next batch of the open stream; the last one ends with ``Done``, after it the stream is closed."""
 
@@ -100,7 +100,7 @@ class OutputForm(Protocol):
 WAITING = 0.02
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pause:
     """Wait so many seconds; the flow is sent None."""
 

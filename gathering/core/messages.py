@@ -66,7 +66,7 @@ class ToolCall:
             return cls(id, name)
         try:
             arguments = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return cls(id, name, malformed=text)
         if not isinstance(arguments, dict):
             return cls(id, name, malformed=text)
@@ -75,11 +75,14 @@ class ToolCall:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ToolCall:
         """The call from its neutral dict; a chat-completions ``{"function": {...}}`` is read as well."""
-        inner = data.get("function", data)
+        inner = data.get("function")
+        inner = inner if isinstance(inner, Mapping) else data
         arguments = inner.get("arguments") or {}
-        identity, name = str(data.get("id") or ""), str(inner.get("name", ""))
+        identity, name = str(data.get("id") or ""), str(inner.get("name") or "")
         if isinstance(arguments, str):
             return cls.from_json(identity, name, arguments)
+        if not isinstance(arguments, Mapping):
+            return cls(identity, name, malformed=json.dumps(arguments, default=str))
         return cls(identity, name, dict(arguments), data.get("malformed"))
 
     def to_dict(self) -> dict[str, Any]:
@@ -178,7 +181,8 @@ def text_of(content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, Sequence):
-        return "".join(p if isinstance(p, str) else str(p.get("text", "")) for p in content)
+        texts = (p.get("text") if isinstance(p, Mapping) else p for p in content)
+        return "".join(text for text in texts if isinstance(text, str))
     return str(content)
 
 

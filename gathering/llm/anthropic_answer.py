@@ -8,7 +8,6 @@ must go back with the next turn. A stream puts its pieces together and is read h
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +16,7 @@ from gathering.core.errors import MalformedResponseError, ProviderError
 from gathering.core.messages import Completion, FinishReason, ToolCall, Usage
 from gathering.core.session import new_id
 from gathering.llm.faults import error_in_body
+from gathering.llm.figures import count_of
 
 __all__ = [
     "cache_surcharge",
@@ -149,8 +149,7 @@ def cache_surcharge(body: Any) -> float:
 
 
 def _sum(figures: Iterable[Any]) -> int | None:
-    numbers = [f for f in figures if isinstance(f, int | float) and not isinstance(f, bool)]
-    known = [int(number) for number in numbers if math.isfinite(number)]
+    known = [count for count in map(count_of, figures) if count is not None]
     return sum(known) if known else None
 
 

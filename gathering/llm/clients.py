@@ -199,10 +199,10 @@ _inherited: list[_Process] = []
 
 def send(outgoing: Outgoing) -> Incoming | Proxied:
     """The answer to a request, as far as its headers; safe from any thread. Raises ``LineError``."""
-    way, process = _way(outgoing.url.scheme, outgoing.url.host), _mine()
+    origin, process = outgoing.address.origin, _mine()
+    way = _way(origin[0], origin[1])
     if way.proxy or not readable():
         return Proxied(_proxied(process, way), outgoing)
-    origin = outgoing.origin
     connection = process.idle.take(origin) or connect(origin, _context(way), outgoing.connect)
     incoming = Incoming(connection, outgoing.read, functools.partial(process.idle.give, origin))
     try:
@@ -216,12 +216,12 @@ def send(outgoing: Outgoing) -> Incoming | Proxied:
 
 async def send_async(outgoing: Outgoing) -> AsyncIncoming | AsyncProxied:
     """The same on the running loop."""
-    way, own = _way(outgoing.url.scheme, outgoing.url.host), await _own()
+    origin, own = outgoing.address.origin, await _own()
+    way = _way(origin[0], origin[1])
     if way.proxy or not readable():
         if way not in own.proxied:
             own.proxied[way] = async_transport(_context(way), way.proxy)
         return await AsyncProxied.begin(own.proxied[way], outgoing)
-    origin = outgoing.origin
     connection = own.idle.take(origin) or await own.connect(origin, _context(way), outgoing.connect)
     incoming = AsyncIncoming(connection, outgoing.read, functools.partial(own.give, origin))
     try:

@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import select
 import socket
 import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import httpx
 
 from gathering.core.errors import ConfigurationError
 
 __all__ = [
+    "Address",
     "AsyncConnection",
     "Connection",
     "LineError",
     "Origin",
     "Outgoing",
     "Reason",
+    "address_of",
     "connect",
     "connect_async",
 ]
@@ -52,12 +55,35 @@ class LineError(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
+class Address(NamedTuple):
+    """A URL, and what of it each request needs."""
+
+    url: httpx.URL
+    origin: Origin
+    host: str  #: with the port, as the header has it
+    target: str  #: path and query
+
+    @property
+    def site(self) -> str:
+        """Scheme and host, for people."""
+        return f"{self.origin[0]}://{self.host}"
+
+
+@functools.lru_cache(maxsize=256)
+def address_of(text: str) -> Address:
+    """The parts of a URL, taken apart once. Raises ``httpx.InvalidURL``."""
+    url = httpx.URL(text)
+    scheme = url.scheme
+    origin = scheme, url.raw_host.decode("ascii"), url.port or (443 if scheme == "https" else 80)
+    return Address(url, origin, url.netloc.decode("ascii"), url.raw_path.decode("ascii"))
+
+
+@dataclass(slots=True)
 class Outgoing:
     """A request as it goes out; ``connect`` and ``read`` are seconds to connect and of silence that are borne."""
 
     method: str
-    url: httpx.URL
+    address: Address
     headers: Mapping[str, str]
     body: bytes
     connect: float
@@ -65,22 +91,15 @@ class Outgoing:
 
     def encoded(self) -> bytes:
         """Its bytes. Raises ``ConfigurationError`` for a header that would end in the middle."""
-        lines = [f"{self.method} {self.url.raw_path.decode('ascii')} HTTP/1.1"]
+        lines = [f"{self.method} {self.address.target} HTTP/1.1"]
         if "host" not in self.headers:
-            lines.append(f"host: {self.url.netloc.decode('ascii')}")
+            lines.append(f"host: {self.address.host}")
         lines.append(f"content-length: {len(self.body)}")
         lines += [f"{name}: {value}" for name, value in self.headers.items() if name != "content-length"]
         head = "\r\n".join(lines)
         if head.count("\n") >= len(lines) or head.count("\r") >= len(lines) or "\0" in head:
             raise ConfigurationError("a header of the request has a line break in its value: take it out")
         return head.encode("latin-1") + b"\r\n\r\n" + self.body
-
-    @property
-    def origin(self) -> Origin:
-        """Where it goes."""
-        scheme = self.url.scheme
-        host = self.url.raw_host.decode("ascii")
-        return scheme, host, self.url.port or (443 if scheme == "https" else 80)
 
 
 class Connection:
@@ -89,21 +108,28 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._patience: float | None = None
+        self._poll = None
+        if hasattr(select, "poll"):
+            self._poll = select.poll()
+            self._poll.register(sock, select.POLLIN)
 
     @property
     def stale(self) -> bool:
         """Whether the other side has hung up, or said something nobody asked for."""
-        if not hasattr(select, "poll"):
+        if self._poll is None:
             return bool(select.select([self._socket], [], [], 0)[0])
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0))
+        return bool(self._poll.poll(0))
 
     def send(self, data: bytes, seconds: float) -> None:
         """Send all of it. Raises ``LineError``."""
         try:
-            self._bear(seconds)
-            self._socket.sendall(data)
+            self._bear(min(seconds, GLANCE))  # as a read that follows bears: most requests go out at once
+            sent = 0
+            with contextlib.suppress(TimeoutError):
+                sent = self._socket.send(data)
+            if sent < len(data):
+                self._bear(seconds)
+                self._socket.sendall(memoryview(data)[sent:])
         except TimeoutError as err:
             raise LineError("silence", str(err)) from err
         except OSError as err:

@@ -17,6 +17,7 @@ from typing import Any
 
 from gathering.core.errors import ConfigurationError, MalformedResponseError
 from gathering.core.messages import Usage
+from gathering.llm.figures import count_of
 
 __all__ = ["EmbeddingForm", "OllamaEmbeddingForm", "checked_texts", "form_of"]
 
@@ -59,7 +60,7 @@ class EmbeddingForm:
             raise _unreadable("a form that is not known") from err
         if len(vectors) != count or len({len(v) for v in vectors}) > 1 or not all(vectors):
             raise _unreadable(f"{len(vectors)} vectors to {count} texts")
-        return vectors, Usage(_tokens(usage.get("prompt_tokens", usage.get("total_tokens"))), 0)
+        return vectors, Usage(count_of(usage.get("prompt_tokens", usage.get("total_tokens"))), 0)
 
     def batches(self, texts: Sequence[str]) -> Iterator[Sequence[str]]:
         """The texts in as many parts as it takes."""
@@ -79,7 +80,7 @@ class OllamaEmbeddingForm(EmbeddingForm):
         wire = {"data": [{"embedding": v} for v in listed]} if isinstance(listed, list) else {}
         # Named by the class: a dataclass with slots is another class than the one ``super()`` would know.
         vectors, _ = EmbeddingForm.read(self, wire, count)
-        return vectors, Usage(_tokens(body.get("prompt_eval_count")), 0)
+        return vectors, Usage(count_of(body.get("prompt_eval_count")), 0)
 
 
 #: Hosts of the chat-completions family that have no embeddings, and those with a usual model for them.
@@ -122,10 +123,6 @@ def _vector(embedding: Any) -> Vector:
             figures.byteswap()
         return tuple(figures)
     return tuple(float(x) for x in embedding)
-
-
-def _tokens(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _unreadable(what: str) -> MalformedResponseError:

@@ -102,7 +102,7 @@ class Dialect(Protocol):
         """A reader for one streamed answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """One call: what is sent, in which dialect, and how often it may be sent again."""
 
@@ -118,21 +118,21 @@ class Request:
     seen: Callable[[Usage], object] | None = None  # told what the call took
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Send:
     """Send this body, JSON-encoded."""
 
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sleep:
     """Wait; an interrupt ends the wait and the call."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
     """The beginning of an answer. Header names are lower case."""
 
@@ -140,7 +140,7 @@ class Head:
     headers: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Broken:
     """The connection failed; whether sending again can help is the pump's to know."""
 

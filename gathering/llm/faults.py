@@ -90,8 +90,8 @@ def fault_of_error(error: ProviderError) -> Fault:
 def error_in_body(body: Any) -> ProviderError | None:
     """The typed error in a body or chunk that came with status 200, None if there is none."""
     if isinstance(body, list):
-        body = next((item for item in body if isinstance(item, Mapping)), {})
-    if not isinstance(body, Mapping) or not (body.get("error") or body.get("object") == "error"):
+        body = next((item for item in body if isinstance(item, dict)), {})
+    if not isinstance(body, dict) or not (body.get("error") or body.get("object") == "error"):
         return None
     said = read_error(body)
     error = _typed(said, said.status)

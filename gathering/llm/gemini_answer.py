@@ -8,7 +8,6 @@ were, because the service wants them back like that. Bytes and framing are ``gat
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from gathering.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta
 from gathering.core.messages import Completion, FinishReason, ToolCall, Usage
 from gathering.core.session import new_id
 from gathering.llm.faults import error_in_body
+from gathering.llm.figures import count_of
 
 __all__ = ["Answer", "is_botched", "parse_response", "usage_of"]
 
@@ -264,15 +264,15 @@ class _OpenCall:
 def usage_of(usage: Any) -> Usage:
     """The tokens of a call. What is thought is not among the candidates' tokens, what tools' prompts read not among the prompt's."""
     usage = _mapping(usage)
-    prompt, tools = _count(usage.get("promptTokenCount")), _count(usage.get("toolUsePromptTokenCount"))
-    written, thought = _count(usage.get("candidatesTokenCount")), _count(usage.get("thoughtsTokenCount"))
-    total = _count(usage.get("totalTokenCount"))
+    prompt, tools = count_of(usage.get("promptTokenCount")), count_of(usage.get("toolUsePromptTokenCount"))
+    written, thought = count_of(usage.get("candidatesTokenCount")), count_of(usage.get("thoughtsTokenCount"))
+    total = count_of(usage.get("totalTokenCount"))
     read = None if prompt is None and tools is None else (prompt or 0) + (tools or 0)
     if written is None and thought is None:  # zeros are left out
         output = None if total is None or read is None else max(0, total - read)
     else:
         output = (written or 0) + (thought or 0)
-    return Usage(read, output, _count(usage.get("cachedContentTokenCount")), thought)
+    return Usage(read, output, count_of(usage.get("cachedContentTokenCount")), thought)
 
 
 def _logprobs_in(result: Any) -> list[Mapping[str, Any]]:
@@ -348,9 +348,3 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _count(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return int(value)

@@ -25,8 +25,6 @@ from collections.abc import (
 from contextlib import aclosing
 from typing import Any, ClassVar
 
-import httpx
-
 from gathering.core.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -46,6 +44,7 @@ from gathering.core.stream import Batch, TextStream
 from gathering.llm import prices
 from gathering.llm.admission import LONGEST_WAIT, Admission
 from gathering.llm.circuit import circuit_of
+from gathering.llm.connection import address_of
 from gathering.llm.counting import estimate, learn
 from gathering.llm.embeddings import EmbeddingForm, Vector, checked_texts
 from gathering.llm.exchange import Course, Dialect, Request, course
@@ -115,7 +114,7 @@ class HTTPProvider(ILLMProvider):
     @property
     def needs_key(self) -> bool:
         """Whether a call without a key is hopeless."""
-        return bool(self.key_variable) and not is_loopback(_url(self.base_url).host)
+        return bool(self.key_variable) and not is_loopback(address_of(self.base_url).url.host)
 
     def auth_headers(self, key: Secret | None) -> dict[str, str]:
         """The headers that carry the key."""
@@ -372,9 +371,14 @@ class HTTPProvider(ILLMProvider):
         )
         headers.update(self.auth_headers(key or self._key(ask=True)))
         headers.update(self.config.get("headers", {}))
-        url = _url(self.base_url + path)
         return Line(
-            url, headers, min(CONNECT_TIMEOUT, timeout), timeout, method, self.sleep, self.sleep_async
+            address_of(self.base_url + path),
+            headers,
+            min(CONNECT_TIMEOUT, timeout),
+            timeout,
+            method,
+            self.sleep,
+            self.sleep_async,
         )
 
     def _fetch_models(self, timeout: float) -> Fetched:
@@ -398,11 +402,6 @@ class HTTPProvider(ILLMProvider):
             *([key.reveal()] if key else []),
             *(v for k, v in headers.items() if carries_key(k)),
         ]
-
-
-@functools.lru_cache(maxsize=256)
-def _url(text: str) -> httpx.URL:
-    return httpx.URL(text)
 
 
 def _completion_in(batch: Batch) -> Completion:

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import httpx
-
 from gathering.core import config as settings
 from gathering.core.errors import ConfigurationError, LocalModelError, ProviderError, UnknownNameError
 from gathering.core.events import Done, TextDelta
@@ -27,7 +25,7 @@ from gathering.core.offers import Embeddings, ModelInfo, TokenCount
 from gathering.core.session import live_calls_forbidden, refuse_live_call
 from gathering.core.stream import Batch
 from gathering.llm import weights
-from gathering.llm.connection import Outgoing
+from gathering.llm.connection import Outgoing, address_of
 from gathering.llm.embedder import embedder
 from gathering.llm.embeddings import checked_texts
 from gathering.llm.exchange import Course, Request, course
@@ -169,7 +167,14 @@ class LocalProvider(HTTPProvider):
         found = functools.partial(server_for, plan)
         found()  # what keeps it from starting is said before the call, not as a broken connection
         return _ServerLine(
-            line.url, line.headers, line.connect, line.read, line.method, line.sleep, line.sleep_async, found
+            line.address,
+            line.headers,
+            line.connect,
+            line.read,
+            line.method,
+            line.sleep,
+            line.sleep_async,
+            found,
         )
 
     def _plan(self) -> ServerPlan:
@@ -196,7 +201,7 @@ class LocalProvider(HTTPProvider):
 _NO_WEIGHTS = f"the embedded model has no weights on this machine yet (98 MB, once); run: {weights.PULL}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _ServerLine(Line):
     """A line to whichever server runs when the request goes out: a retry meets the one that was started anew."""
 
@@ -206,9 +211,9 @@ class _ServerLine(Line):
         """The request, with the server's port and token."""
         assert self.found is not None
         server = self.found()
-        url = self.url.copy_with(port=httpx.URL(server.url).port)
+        address = address_of(server.url + self.address.target)
         headers = Headers({**self.headers, "authorization": f"Bearer {server.token}"})
-        return Line(url, headers, self.connect, self.read, self.method).request(body)
+        return Line(address, headers, self.connect, self.read, self.method).request(body)
 
 
 def _at_once(completion: Completion) -> Course:
@@ -249,5 +254,5 @@ def _ask(plan: ServerPlan, path: str, body: Mapping[str, Any]) -> Any:
     """What the server answers beside a conversation."""
     server = server_for(plan)
     headers = Headers({"authorization": f"Bearer {server.token}", "content-type": "application/json"})
-    answer = fetch(Line(httpx.URL(server.url + path), headers, 5.0, 10.0), json.dumps(body).encode())
+    answer = fetch(Line(address_of(server.url + path), headers, 5.0, 10.0), json.dumps(body).encode())
     return json.loads(answer.body)

@@ -15,10 +15,11 @@ from gathering.core.errors import ConfigurationError, MalformedResponseError
 from gathering.core.images import Image
 from gathering.core.messages import Completion, FinishReason, MessageDict, ToolCall, ToolSpec, Usage, text_of
 from gathering.llm.faults import error_in_body
-from gathering.llm.openai_answer import model_name, new_call_id
+from gathering.llm.figures import count_of
+from gathering.llm.openai_answer import logprobs_of, model_name, new_call_id
 from gathering.llm.openai_chat import log_choices, without
 
-__all__ = ["Room", "build_request", "calls_in", "finished", "parse_response", "probabilities"]
+__all__ = ["Room", "build_request", "calls_in", "finished", "parse_response"]
 
 #: Neutral parameters under ``options``, where some have another name.
 _OPTION_NAMES: Mapping[str, str] = {"max_tokens": "num_predict"}
@@ -188,7 +189,7 @@ def parse_response(body: Any, model: str = "", *, origin: str = "ollama") -> Com
         text=text_of(message.get("content")),
         thinking=text_of(message.get("thinking")),
         calls=calls_in(message),
-        logprobs=probabilities(body),
+        logprobs=logprobs_of(body.get("logprobs")),
     )
 
 
@@ -211,7 +212,7 @@ def finished(
         thinking=thinking,
         tool_calls=calls,
         finish_reason="tool_calls" if calls and reason != "length" else reason,
-        usage=Usage(_count(last.get("prompt_eval_count")), _count(last.get("eval_count"))),
+        usage=Usage(count_of(last.get("prompt_eval_count")), count_of(last.get("eval_count"))),
         model=model_name(last.get("model"), model),
         parts=parts,
         raw=last,
@@ -227,24 +228,3 @@ def calls_in(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
         for item in (found if isinstance(found, list) else ())
         if isinstance(item, Mapping) and isinstance(item.get("function"), Mapping)
     )
-
-
-def probabilities(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    """The probabilities of the tokens in this object, in neutral form."""
-    found = body.get("logprobs")
-    return tuple(
-        {
-            "token": item.get("token", ""),
-            "logprob": item.get("logprob"),
-            "top": [
-                {"token": t.get("token", ""), "logprob": t.get("logprob")}
-                for t in item.get("top_logprobs") or ()
-            ],
-        }
-        for item in (found if isinstance(found, list) else ())
-        if isinstance(item, Mapping)
-    )
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 from gathering.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta, UsageUpdate
 from gathering.core.messages import Completion, ToolCall, text_of
 from gathering.llm.faults import error_in_body
-from gathering.llm.ollama_chat import calls_in, finished, probabilities
+from gathering.llm.ollama_chat import calls_in, finished
+from gathering.llm.openai_answer import logprobs_of
 from gathering.llm.reader import AnswerReader
 from gathering.llm.sse import ServerEvent
 
@@ -83,7 +84,7 @@ class OllamaStream(AnswerReader):
         message = chunk.get("message")
         if isinstance(message, Mapping):
             self._message(message, events)
-        self._logprobs.extend(probabilities(chunk))
+        self._logprobs.extend(logprobs_of(chunk.get("logprobs")))
         if chunk.get("done") is True:
             self._done, self.ended = chunk, True
 

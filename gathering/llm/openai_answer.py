@@ -7,7 +7,6 @@ file; requests are ``gathering.llm.openai_chat``'s, what a refusal in an HTTP st
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from gathering.core.errors import MalformedResponseError
 from gathering.core.messages import Completion, FinishReason, ToolCall, Usage
 from gathering.core.session import new_id
 from gathering.llm.faults import error_in_body
+from gathering.llm.figures import count_of
 from gathering.llm.openai_chat import ChatStyle
 from gathering.llm.thoughts import split_thoughts
 
@@ -53,18 +53,18 @@ def parse_response(
     style: ChatStyle = ChatStyle(),  # noqa: B008 - frozen
 ) -> Completion:
     """The completion in a whole answer. Raises the typed error it holds, or ``MalformedResponseError``."""
-    if not isinstance(body, Mapping) or not isinstance(body.get("choices"), list):
-        if isinstance(body, Mapping | list) and (error := error_in_body(body)) is not None:
+    if not isinstance(body, dict) or not isinstance(body.get("choices"), list):
+        if isinstance(body, dict | list) and (error := error_in_body(body)) is not None:
             raise error
         raise MalformedResponseError(
             f"the answer has no choices ({json.dumps(body)[:200]}): check that base_url is a chat-completions service"
         )
-    choices = [c for c in body["choices"] if isinstance(c, Mapping)]
+    choices = [c for c in body["choices"] if isinstance(c, dict)]
     choice = choices[0] if choices else {}
     if (error := error_in_body(body) or error_in_body(choice)) is not None:
         raise error
     message = choice.get("message")
-    message = message if isinstance(message, Mapping) else {}
+    message = message if isinstance(message, dict) else {}
     text, thinking = split_content(message.get("content"))
     thinking = thinking or thinking_in(message)
     if style.think_tags:
@@ -97,10 +97,10 @@ def split_content(content: Any) -> tuple[str, str]:
     for part in content if isinstance(content, list) else ():
         if isinstance(part, str):
             text.append(part)
-        elif isinstance(part, Mapping) and part.get("type") == "thinking":
+        elif isinstance(part, dict) and part.get("type") == "thinking":
             inner = part.get("thinking")
             thinking.append(inner if isinstance(inner, str) else split_content(inner)[0])
-        elif isinstance(part, Mapping) and isinstance(part.get("text"), str):
+        elif isinstance(part, dict) and isinstance(part.get("text"), str):
             text.append(part["text"])
     return "".join(text), "".join(thinking)
 
@@ -113,7 +113,7 @@ def thinking_in(message: Mapping[str, Any]) -> str:
 
 def logprobs_of(said: Any) -> tuple[Mapping[str, Any], ...]:
     """The tokens of the answer with their probabilities, as ``Completion.logprobs`` has them."""
-    entries = said.get("content") if isinstance(said, Mapping) else said
+    entries = said.get("content") if isinstance(said, dict) else said
     return tuple(
         {**_logprob(entry), "top": [_logprob(top) for top in _mappings(entry.get("top_logprobs"))]}
         for entry in _mappings(entries)
@@ -125,19 +125,19 @@ def _logprob(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    return [v for v in value if isinstance(v, Mapping)] if isinstance(value, list) else []
+    return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
 
 
 def usage_of(usage: Any) -> Usage:
     """The tokens of a call; what the server did not say is None."""
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return Usage()
-    cached = _count(_detail(usage, "prompt_tokens_details", "cached_tokens"))
+    cached = count_of(_detail(usage, "prompt_tokens_details", "cached_tokens"))
     return Usage(
-        input_tokens=_count(usage.get("prompt_tokens")),
-        output_tokens=_count(usage.get("completion_tokens")),
-        cached_tokens=_count(usage.get("prompt_cache_hit_tokens")) if cached is None else cached,
-        reasoning_tokens=_count(_detail(usage, "completion_tokens_details", "reasoning_tokens")),
+        input_tokens=count_of(usage.get("prompt_tokens")),
+        output_tokens=count_of(usage.get("completion_tokens")),
+        cached_tokens=count_of(usage.get("prompt_cache_hit_tokens")) if cached is None else cached,
+        reasoning_tokens=count_of(_detail(usage, "completion_tokens_details", "reasoning_tokens")),
     )
 
 
@@ -191,14 +191,14 @@ def _calls(wire: Any) -> tuple[tuple[ToolCall, ...], dict[str, Any]]:
     calls: list[ToolCall] = []
     extras: dict[str, Any] = {}
     for item in wire if isinstance(wire, list) else ():
-        if not isinstance(item, Mapping):
+        if not isinstance(item, dict):
             continue
         identity = item.get("id")
         given = isinstance(identity, str | int) and identity not in ("", "null")
         function = item.get("function", item)
-        function = function if isinstance(function, Mapping) else {}
+        function = function if isinstance(function, dict) else {}
         arguments = function.get("arguments")
-        if arguments is not None and not isinstance(arguments, str | Mapping):
+        if arguments is not None and not isinstance(arguments, str | dict):
             arguments = json.dumps(arguments)
         known = {
             "id": identity if given else new_call_id(),
@@ -215,7 +215,7 @@ def _calls(wire: Any) -> tuple[tuple[ToolCall, ...], dict[str, Any]]:
 def _old_call(message: Mapping[str, Any]) -> list[Any]:
     """``function_call``, as it was before tools."""
     old = message.get("function_call")
-    return [{"function": old}] if isinstance(old, Mapping) and old.get("name") else []
+    return [{"function": old}] if isinstance(old, dict) and old.get("name") else []
 
 
 def _no_choice(body: Mapping[str, Any]) -> FinishReason:
@@ -224,10 +224,4 @@ def _no_choice(body: Mapping[str, Any]) -> FinishReason:
 
 def _detail(usage: Mapping[str, Any], group: str, name: str) -> Any:
     details = usage.get(group)
-    return details.get(name) if isinstance(details, Mapping) else None
-
-
-def _count(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value) if math.isfinite(value) else None
+    return details.get(name) if isinstance(details, dict) else None

@@ -7,13 +7,13 @@ error an answer of a good status holds. Requests are ``gathering.llm.openai_resp
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gathering.core.errors import MalformedResponseError, ProviderError
 from gathering.core.messages import Completion, FinishReason, ToolCall, Usage
 from gathering.llm.faults import error_in_body
+from gathering.llm.figures import count_of
 from gathering.llm.openai_answer import logprobs_of, model_name, new_call_id
 
 __all__ = ["completion_of", "failure_of", "item_text", "parse_response", "thoughts_in", "usage_of"]
@@ -116,10 +116,10 @@ def usage_of(usage: Any) -> Usage:
     if not isinstance(usage, Mapping):
         return Usage()
     return Usage(
-        input_tokens=_count(usage, "input_tokens"),
-        output_tokens=_count(usage, "output_tokens"),
-        cached_tokens=_count(usage.get("input_tokens_details"), "cached_tokens"),
-        reasoning_tokens=_count(usage.get("output_tokens_details"), "reasoning_tokens"),
+        input_tokens=count_of(usage.get("input_tokens")),
+        output_tokens=count_of(usage.get("output_tokens")),
+        cached_tokens=_detail(usage, "input_tokens_details", "cached_tokens"),
+        reasoning_tokens=_detail(usage, "output_tokens_details", "reasoning_tokens"),
     )
 
 
@@ -164,8 +164,6 @@ def _mappings(value: Any) -> list[Mapping[str, Any]]:
     return [v for v in value if isinstance(v, Mapping)] if isinstance(value, list | tuple) else []
 
 
-def _count(figures: Any, name: str) -> int | None:
-    value = figures.get(name) if isinstance(figures, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value) if math.isfinite(value) else None
+def _detail(usage: Mapping[str, Any], group: str, name: str) -> int | None:
+    details = usage.get(group)
+    return count_of(details.get(name)) if isinstance(details, Mapping) else None

@@ -104,7 +104,7 @@ def _request(outgoing: Outgoing) -> httpx.Request:
     timeout = {"connect": outgoing.connect, "read": outgoing.read, "write": outgoing.read, "pool": None}
     return httpx.Request(
         outgoing.method,
-        outgoing.url,
+        outgoing.address.url,
         headers=dict(outgoing.headers),
         content=outgoing.body,
         extensions={"timeout": timeout},

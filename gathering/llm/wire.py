@@ -13,13 +13,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapp
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
 from gathering.core.errors import ProviderConnectionError, ProviderTimeoutError
 from gathering.core.portal import beat
 from gathering.core.stream import Batch
 from gathering.llm.clients import send, send_async
-from gathering.llm.connection import LineError, Outgoing
+from gathering.llm.connection import Address, LineError, Outgoing
 from gathering.llm.exchange import DRAIN, NEXT, Broken, Command, Course, Head, Send, Sleep, forget_frames
 from gathering.llm.incoming import AsyncIncoming, Incoming
 from gathering.llm.keys import carries_key
@@ -47,11 +45,11 @@ class Headers(dict[str, str]):
         return Headers, ({k: v for k, v in self.items() if not carries_key(k)},)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Line:
     """Where a request goes and how: address, headers, seconds to connect and seconds of silence that are borne."""
 
-    url: httpx.URL
+    address: Address
     headers: Headers
     connect: float
     read: float
@@ -61,12 +59,12 @@ class Line:
 
     def request(self, body: bytes | None) -> Outgoing:
         """The request as it goes out."""
-        return Outgoing(self.method, self.url, self.headers, body or b"", self.connect, self.read)
+        return Outgoing(self.method, self.address, self.headers, body or b"", self.connect, self.read)
 
     def broken(self, err: LineError) -> Broken:
         """What a connection's failure means."""
         forget_frames(err)
-        host = f"{self.url.scheme}://{self.url.netloc.decode('ascii')}"
+        host = self.address.site
         reason, kind = str(err), err.reason
         if kind == "silence":
             error: ProviderConnectionError = ProviderTimeoutError(
