@@ -16,7 +16,7 @@ from gathering.core.errors import ConfigurationError, UnknownNameError
 from gathering.core.registry import PROVIDERS
 from gathering.llm.embeddings import form_of
 from gathering.llm.http import HTTPProvider
-from gathering.llm.openai import ChatDialect
+from gathering.llm.openai import dialect_of
 from gathering.llm.openai_chat import ChatStyle
 
 __all__ = ["HOSTS", "Host", "HostProvider", "register_host"]
@@ -27,7 +27,8 @@ class Host:
     """One host: its address, the variables that hold its key and another address, and how its requests differ.
 
     ``context`` is the tokens its models hold if nobody says otherwise; ``headers`` go with each request. Without a
-    ``key_variable`` no key is needed. ``mixed`` says that some of its models do not keep to a form that is sent.
+    ``key_variable`` no key is needed. ``mixed`` says that some of its models do not keep to a form that is sent,
+    ``responses`` that it has the Responses API too (``api="responses"``).
     """
 
     base_url: str
@@ -37,12 +38,13 @@ class Host:
     style: ChatStyle = field(default_factory=ChatStyle)
     headers: Mapping[str, str] = field(default_factory=dict)
     mixed: bool = False
+    responses: bool = False
 
 
 class HostProvider(HTTPProvider):
     """A host of the table by its name: ``provider("groq:llama-3.3-70b-versatile")``.
 
-    Raises ``UnknownNameError`` for a name that has no row.
+    ``api="responses"`` takes the Responses API of a host that has it. Raises ``UnknownNameError`` for a name that has no row.
     """
 
     def __init__(self, name: str, config: Mapping[str, Any] | None = None) -> None:
@@ -52,7 +54,7 @@ class HostProvider(HTTPProvider):
         if host.headers:
             given = config.get("headers") or {}
             config["headers"] = {**host.headers, **{str(k).lower(): v for k, v in given.items()}}
-        if (config.get("api") or "chat") != "chat":
+        if (config.get("api") or "chat") != "chat" and not host.responses:
             raise ConfigurationError(
                 f"{name} is asked by chat completions, not api={config['api']!r}: leave api out, or use "
                 "openai-compatible with its base_url"
@@ -66,7 +68,7 @@ class HostProvider(HTTPProvider):
             default_context=host.context,
             embedding_form=form_of(name),
         )
-        self.dialect = ChatDialect(replace(host.style, origin=name))
+        self.dialect = dialect_of(name, config, replace(host.style, origin=name))
         self.structured_output = "native" if host.style.structured and not host.mixed else "prompted"
         self.takes_images = host.style.images
 
@@ -80,18 +82,22 @@ def register_host(
     context: int = 8192,
     style: ChatStyle = ChatStyle(),  # noqa: B008 - frozen
     headers: Mapping[str, str] | None = None,
+    responses: bool = False,
 ) -> None:
     """Make one more host of chat completions a provider: ``"name:model"`` works everywhere from now on.
 
-    ``key_variable`` names the environment variable that holds its key; without it no key is asked for. Raises
-    ``ConfigurationError`` for a name or an address that cannot be used.
+    ``key_variable`` names the environment variable that holds its key; without it no key is asked for.
+    ``responses`` says that it has the Responses API too. Raises ``ConfigurationError`` for a name or an address that
+    cannot be used.
     """
     if not re.fullmatch(r"[^\s:]+", name):
         raise ConfigurationError(f"a host cannot be called {name!r}: give a name without colon or spaces")
     if not re.match(r"https?://[^/\s]", base_url):
         raise ConfigurationError(f"base_url of {name} is {base_url!r}: give an address like https://host/v1")
     lowered = {k.lower(): v for k, v in (headers or {}).items()}
-    HOSTS[name] = Host(base_url, key_variable, base_url_variable, context, style, lowered)
+    HOSTS[name] = Host(
+        base_url, key_variable, base_url_variable, context, style, lowered, responses=responses
+    )
     PROVIDERS[name] = HostProvider
 
 
@@ -145,17 +151,25 @@ HOSTS: dict[str, Host] = {
         "DEEPSEEK_API_KEY",
         context=128_000,
         style=replace(_REASONING, refuses=("top_k",), images=False),
+        responses=True,
     ),
     "fireworks": Host(
-        "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY", context=131_072, style=_TEXT_ONLY
+        "https://api.fireworks.ai/inference/v1",
+        "FIREWORKS_API_KEY",
+        context=131_072,
+        style=_TEXT_ONLY,
+        responses=True,
     ),
     "groq": Host(
         "https://api.groq.com/openai/v1",
         "GROQ_API_KEY",
         context=131_072,
         style=replace(_TEXT_ONLY, refuses=("logit_bias", "logprobs", "top_k", "top_logprobs")),
+        responses=True,
     ),
-    "huggingface": Host("https://router.huggingface.co/v1", "HF_TOKEN", context=32_768, style=_TEXT_ONLY),
+    "huggingface": Host(
+        "https://router.huggingface.co/v1", "HF_TOKEN", context=32_768, style=_TEXT_ONLY, responses=True
+    ),
     "mistral": Host("https://api.mistral.ai/v1", "MISTRAL_API_KEY", context=128_000, style=_MISTRAL),
     "openrouter": Host(
         "https://openrouter.ai/api/v1",
@@ -164,6 +178,7 @@ HOSTS: dict[str, Host] = {
         style=ChatStyle(gives_back=("reasoning_details",), structured="strict", think_tags=True),
         headers={"x-title": "GatheRing"},
         mixed=True,
+        responses=True,
     ),
     "perplexity": Host(
         "https://api.perplexity.ai",
@@ -184,9 +199,10 @@ HOSTS: dict[str, Host] = {
         "XAI_API_KEY",
         context=131_072,
         style=replace(_REASONING, refuses=("top_k",), structured="strict"),
+        responses=True,
     ),
     # On this machine, unless base_url says otherwise.
-    "llamacpp": Host("http://127.0.0.1:8080/v1", style=_LOCAL),
-    "lmstudio": Host("http://127.0.0.1:1234/v1", style=replace(_LOCAL, gives_back=())),
-    "vllm": Host("http://127.0.0.1:8000/v1", style=_LOCAL),
+    "llamacpp": Host("http://127.0.0.1:8080/v1", style=_LOCAL, responses=True),
+    "lmstudio": Host("http://127.0.0.1:1234/v1", style=replace(_LOCAL, gives_back=()), responses=True),
+    "vllm": Host("http://127.0.0.1:8000/v1", style=_LOCAL, responses=True),
 }

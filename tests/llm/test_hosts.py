@@ -147,5 +147,23 @@ def test_a_recording_through_its_own_name(path: Any, service: Service) -> None:
 
 def test_a_host_asked_in_another_format_says_what_to_use() -> None:
     """Not silently in the one it has."""
-    with pytest.raises(ConfigurationError, match="openai-compatible"):
-        gathering.provider("xai:grok", api="responses")
+    for name, api in (("mistral", "responses"), ("cerebras", "responses"), ("mistral", "native")):
+        with pytest.raises(ConfigurationError, match="openai-compatible"):
+            gathering.provider(f"{name}:m", api=api)
+    with pytest.raises(ConfigurationError, match="leave api out"):
+        gathering.provider("xai:grok", api="messages")
+
+
+@pytest.mark.parametrize("name", [n for n, host in HOSTS.items() if host.responses])
+def test_a_host_with_the_responses_api_is_asked_in_it(name: str, service: Service) -> None:
+    """Under its own name, so that prices, key and trace are its own."""
+    answer = {
+        "output": [{"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}],
+        "status": "completed",
+    }
+    service.will(Answer([json.dumps(answer).encode()], headers={"content-type": "application/json"}))
+    provider = gathering.provider(f"{name}:m", api="responses", api_key="0123456789", base_url=service.url)
+    assert provider.complete([{"role": "user", "content": "?"}]).content == "Hi"
+    assert service.received[0].path.endswith("/responses")
+    assert service.received[0].json["input"] == [{"role": "user", "content": "?"}]
+    assert provider.name == name

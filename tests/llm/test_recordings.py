@@ -58,11 +58,10 @@ def made(recording: Recording, base_url: str | None = None) -> Any:
     limits.reset()
     name, kind = recording.provider, recording.kind
     config: dict[str, Any] = {"max_retries": 0, "api_key": KEY}
-    if kind == "responses" or (
-        kind == "chat" and name not in HOSTS and name not in ("openai", "azure", "ollama")
-    ):
+    if kind == "responses":
         config["api"] = kind
-        name = name if name == "openai" else "openai-compatible"
+    if kind in ("chat", "responses") and name not in HOSTS and name not in ("openai", "azure", "ollama"):
+        name = "openai-compatible"
     if name == "ollama":
         config = {"max_retries": 0, **({"api": "chat"} if kind == "chat" else {})}
     if name in ("azure", "openai-compatible"):
