@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from gathering.core.errors import CheckFailedError, ConfigurationError, GatheringError
 from gathering.testing import Check, check
@@ -32,7 +33,7 @@ def check_reply(reply: Any, options: Mapping[str, Any], variable: Callable[[str]
     if "judged" in wanted and "by" not in options:
         raise ConfigurationError("--judged needs a model that judges: add --by MODEL")
     checks, failed = check(reply), []
-    for name, value in wanted.items():
+    for name, value in ((n, v) for n, given in wanted.items() for v in _each(given)):
         try:
             _one(checks, name, value, options, variable)
         except CheckFailedError as error:
@@ -42,6 +43,11 @@ def check_reply(reply: Any, options: Mapping[str, Any], variable: Callable[[str]
     return checks
 
 
+def _each(given: Any) -> Sequence[Any]:
+    """What an option was given: several values, if it was there several times."""
+    return given if isinstance(given, list) else [given]
+
+
 def _one(
     checks: Check, name: str, value: Any, options: Mapping[str, Any], variable: Callable[[str], Any]
 ) -> None:
@@ -49,6 +55,11 @@ def _one(
         getattr(checks, name)()
     elif name == "json_schema":
         checks.json_schema(variable(value))
+    elif name == "satisfies":
+        checks.satisfies(_function(value, variable), value)
+    elif name == "tool_called":
+        tool, arguments = _call(value)
+        checks.tool_called(tool, **arguments)
     elif name == "similar":
         checks.similar(value, options.get("threshold", 0.7))
     elif name == "judged":
@@ -57,17 +68,44 @@ def _one(
         getattr(checks, name)(value)
 
 
+def _function(name: str, variable: Callable[[str], Any]) -> Callable[..., Any]:
+    found: Any = variable(name)
+    if not callable(found):
+        raise ConfigurationError(f"--satisfies {name}: it is no function: give one of the reply")
+    return cast("Callable[..., Any]", found)
+
+
+def _call(text: str) -> tuple[str, dict[str, Any]]:
+    """The tool and the arguments of ``NAME`` or ``NAME(argument=value, ...)``; values are Python literals."""
+    name, opened, _ = text.partition("(")
+    if not opened:
+        return text, {}
+    try:
+        call = ast.parse(f"_({text[len(name) + 1 :]}", mode="eval").body
+        if not isinstance(call, ast.Call) or call.args:
+            raise ValueError("no arguments by name")
+        return name.strip(), {str(k.arg): ast.literal_eval(k.value) for k in call.keywords if k.arg}
+    except (ValueError, SyntaxError) as err:
+        raise ConfigurationError(
+            f"--tool-called {text!r} is not usable: write NAME, or 'NAME(argument=\"value\")'"
+        ) from err
+
+
 def check_tagged(lines: Sequence[str]) -> str:
     """What a cell's tags ask for, done with the answer that was the cell's value; what failed, empty if nothing did.
 
-    Called in the kernel by the test runner, after the cell.
+    Called in the kernel after the cell: by the test runner, or as the next cell.
     """
     from IPython.core.getipython import get_ipython
 
     from gathering.notebook.magics import Magic
 
+    shell: Any = get_ipython()
+    number = shell.execution_count - 1
+    if number not in shell.user_ns.get("Out", ()):  # what `_` is then was an earlier cell's
+        return "the cell has no value that its tags could check: end it with the answer"
     try:
-        Magic(get_ipython()).run(f"check _ {' '.join(lines)}", None)
+        Magic(shell).run(f"check _{number} {' '.join(lines)}", None)
     except GatheringError as error:
         return str(error)
     return ""

@@ -16,7 +16,10 @@ Tail: TypeAlias = Literal["none", "text", "many"]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option. ``read`` turns its value's text into the value; None for an option that takes none."""
+    """One option. ``read`` turns its value's text into the value; None for an option that takes none.
+
+    One that counts each time it is given has ``several``: its value is the list of them.
+    """
 
     name: str
     help: str
@@ -24,6 +27,7 @@ class Option:
     metavar: str = ""
     short: str = ""
     choices: tuple[str, ...] = ()
+    several: bool = False
 
     @property
     def key(self) -> str:
@@ -116,22 +120,27 @@ _ASK = (
 
 #: Each is a method of ``gathering.check``; ``--by`` belongs to ``--judged``, ``--threshold`` to ``--similar``.
 _CHECKS = (
-    Option("--contains", "this stands in the answer", str, "TEXT"),
-    Option("--lacks", "this does not", str, "TEXT"),
-    Option("--matches", "a regular expression fits", str, "PATTERN"),
-    Option("--equals", "the answer is this", str, "TEXT"),
-    Option("--json-schema", "the answer fits the schema in this variable", _variable, "NAME"),
-    Option("--tool-called", "the model called this tool", str, "TOOL"),
+    Option("--contains", "this stands in the answer", str, "TEXT", several=True),
+    Option("--lacks", "this does not", str, "TEXT", several=True),
+    Option("--matches", "a regular expression fits", str, "PATTERN", several=True),
+    Option("--equals", "the answer is this", str, "TEXT", several=True),
+    Option("--json-schema", "the answer fits the schema in this variable", _variable, "NAME", several=True),
+    Option(
+        "--tool-called", "the model called it: NAME, or 'NAME(argument=value)'", str, "TOOL", several=True
+    ),
     Option("--no-tool", "it called none"),
-    Option("--max-tokens", "it wrote no more", _count, "COUNT"),
-    Option("--max-cost", "it cost no more US dollars", _number, "DOLLARS"),
-    Option("--max-latency", "it took no more seconds", _number, "SECONDS"),
-    Option("--language", "it is in this language, as 'de'", str, "CODE"),
-    Option("--similar", "it means about the same", str, "TEXT"),
+    Option("--max-tokens", "it wrote no more", _count, "COUNT", several=True),
+    Option("--max-cost", "it cost no more US dollars", _number, "DOLLARS", several=True),
+    Option("--max-latency", "it took no more seconds", _number, "SECONDS", several=True),
+    Option("--language", "it is in this language, as 'de'", str, "CODE", several=True),
+    Option("--similar", "it means about the same", str, "TEXT", several=True),
     Option("--threshold", "how similar, from 0 to 1 (0.7)", _number, "NUMBER"),
-    Option("--judged", "a model says yes to this question about it", str, "QUESTION"),
+    Option("--judged", "a model says yes to this question about it", str, "QUESTION", several=True),
     Option("--by", "the model that judges", str, "MODEL"),
     Option("--refused", "the model declined to answer"),
+    Option(
+        "--satisfies", "the function in this variable gives something true", _variable, "NAME", several=True
+    ),
 )
 
 SUBCOMMANDS: Mapping[str, Subcommand] = {
@@ -266,7 +275,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
         ),
         Subcommand(
             "tape",
-            "replay recorded exchanges with models; 'off' takes the tape out; show, check, prune, merge, scan [FILE]",
+            "replay recorded exchanges with models; 'off' takes it out; show, check, prune, merge, rerecord, scan [FILE]",
             may=("FILE",),
             tail="many",
             options=(
@@ -292,6 +301,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
                     "WHAT",
                     choices=TAPE_UNUSED,
                 ),
+                Option("--notebook", "the notebook that uses the tape, for prune and rerecord", str, "FILE"),
             ),
             example="tape tapes/quickstart.jsonl",
         ),

@@ -176,7 +176,10 @@ def _read_option(reader: _Reader, request: Request) -> bool:
                 f"{name} needs a value: write {name} {option.metavar}, the text comes after it"
             )
         value = following.value
-    request.options[option.key] = _value(option, value)
+    if option.several:
+        request.options.setdefault(option.key, []).append(_value(option, value))
+    else:
+        request.options[option.key] = _value(option, value)
     return False
 
 

@@ -11,6 +11,7 @@ import gathering
 from gathering import Agent, Reply, ToolCall, Usage
 from gathering.core.errors import CheckFailedError, ConfigurationError, UnknownNameError
 from gathering.notebook.checking import check_reply
+from gathering.notebook.parse import parse
 from gathering.storage import SQLiteStore, Trace
 from gathering.testing import Check, ScriptedProvider
 
@@ -200,10 +201,29 @@ def test_a_line_of_options() -> None:
         check_reply(reply(), {"json_schema": "schema"}, variable)
 
 
+def test_an_option_counts_each_time_it_is_given() -> None:
+    """Every text is looked for, not the last alone."""
+    options = parse("check reply --contains 376 --contains 375 --lacks about --lacks is").options
+    with pytest.raises(CheckFailedError, match="contains '376' .*; check lacks 'is'"):
+        check_reply(reply(), options, variable)
+
+
+def test_a_call_with_its_arguments_and_a_function_of_ones_own() -> None:
+    """As in Python: the arguments are among others, and the function is one of the notebook."""
+    line = """check reply --tool-called 'calculator(expression="15% of 2500")' --satisfies short"""
+    said = repr(check_reply(reply(), parse(line).options, {"short": lambda r: len(r.text) < 99}.__getitem__))
+    assert said == "check passed: tool_called calculator(expression='15% of 2500'); satisfies short"
+    with pytest.raises(CheckFailedError, match="expected a call of it, got calculator"):
+        check_reply(reply(), parse("check reply --tool-called calculator(expression=1)").options, variable)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({}, "nothing to check"),
+        ({"tool_called": ["calculator(1)"]}, "write NAME, or"),
+        ({"tool_called": ["calculator(a=f())"]}, "write NAME, or"),
+        ({"satisfies": ["schema"]}, "it is no function"),
         ({"contains": "a", "by": "local"}, "belongs to --judged"),
         ({"judged": "?"}, "add --by"),
     ],
