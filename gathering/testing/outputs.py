@@ -1,7 +1,7 @@
-"""A cell's outputs as a reader sees them in the end: displays that were painted over, and output that was cleared.
+"""A cell's outputs as a reader sees them in the end: displays painted over, output cleared, or taken by a widget.
 
-nbval compares every display as it was first shown and knows no update and no clearing. Here the messages of a cell are
-put in order before nbval reads them. Owns that order, no comparison.
+nbval compares every display as it was first shown and knows no update, no clearing and no ``ipywidgets.Output``. Here the
+messages of a cell are put in order before nbval reads them. Owns that order, no comparison.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["read_settled", "settled"]
+__all__ = ["OutputWidgets", "read_settled", "reply_error", "settled"]
 
 Message = dict[str, Any]
 
@@ -40,11 +40,40 @@ def settled(messages: Iterable[Message]) -> list[Message]:
     return kept
 
 
+class OutputWidgets:
+    """The ``ipywidgets.Output`` of one kernel: what is shown inside one is the widget's, not the cell's."""
+
+    def __init__(self) -> None:
+        self._takes: dict[Any, Any] = {}  # by widget, the request whose output it takes now
+
+    def without_taken(self, messages: Iterable[Message]) -> list[Message]:
+        """The messages but for what a widget takes, in the order in which they came."""
+        return [one for one in messages if not self._taken(one)]
+
+    def _taken(self, message: Message) -> bool:
+        content, kind = message["content"], message["msg_type"]
+        state = (content.get("data") or {}).get("state") or {}
+        if kind == "comm_open" and state.get("_model_name") == "OutputModel":
+            self._takes[content["comm_id"]] = state.get("msg_id")
+        elif kind == "comm_msg" and content.get("comm_id") in self._takes and "msg_id" in state:
+            self._takes[content["comm_id"]] = state["msg_id"]
+        asked = message["parent_header"].get("msg_id")
+        return kind in (*_OUTPUTS, "clear_output") and bool(asked) and asked in self._takes.values()
+
+
 def read_settled(kernel: Any) -> None:
     """Let nbval read the messages of this kernel settled, cell by cell. Doing so again changes nothing."""
-    if not hasattr(kernel, "_gathering_reads_settled"):
+    if not isinstance(kernel.get_message, _Settling):
         kernel.get_message = _Settling(kernel.get_message)
-        kernel._gathering_reads_settled = True
+
+
+def reply_error(kernel: Any) -> str:
+    """The error with which the kernel answered the last cell, empty if it had none.
+
+    A wrong magic of IPython is one that leaves nothing but a line on stderr among the outputs.
+    """
+    reply = kernel.get_message.reply
+    return f"{reply['ename']}: {reply['evalue']}" if reply.get("status") == "error" else ""
 
 
 class _Settling:
@@ -53,10 +82,14 @@ class _Settling:
     def __init__(self, read: Callable[..., Message]) -> None:
         self.read = read
         self.ready: deque[Message] = deque()
+        self.reply: dict[str, Any] = {}
+        self._widgets = OutputWidgets()
 
     def __call__(self, stream: str, timeout: float | None = None) -> Message:
         if stream != "iopub":
-            return self.read(stream, timeout=timeout)
+            message = self.read(stream, timeout=timeout)
+            self.reply = message["content"]
+            return message
         if not self.ready:
             message = self.read(stream, timeout=timeout)
             if message["msg_type"] != "execute_input":
@@ -71,7 +104,7 @@ class _Settling:
             while not _is_end(held[-1], cell):
                 held.append(self.read("iopub", timeout=timeout))
         finally:  # a cell that takes too long: nbval hears so, then what there was
-            self.ready.extend(settled(held))
+            self.ready.extend(settled(self._widgets.without_taken(held)))
 
 
 def _is_end(message: Message, cell: Any) -> bool:

@@ -17,7 +17,7 @@ import pytest
 
 from gathering.core import session
 from gathering.testing.cells import cell_label, check_lines
-from gathering.testing.outputs import read_settled
+from gathering.testing.outputs import read_settled, reply_error
 
 __all__ = [
     "no_live_calls",
@@ -107,10 +107,15 @@ def _where(cell: Any) -> tuple[Path, int, str]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """After a cell has run and its outputs were compared, do the checks that its tags ask for."""
+    """After a cell has run and its outputs were compared, look for a wrong magic, and do the checks of its tags."""
+    if _is_of("nbmake", item):
+        with _kernel_environment(item.config):
+            return (yield)
     result = yield
     if _is_cell(item):
         cell: Any = item
+        if (failed := reply_error(cell.parent.kernel)) and not cell.options["check_exception"]:
+            cell.raise_cell_error("Cell execution caused an exception", failed)
         lines = check_lines(cell.cell.metadata)
         if lines and (failed := asked_of_kernel(cell.parent.kernel, _CHECKS.format(lines=lines))):
             cell.raise_cell_error(failed)
@@ -176,7 +181,11 @@ def _runs_notebooks(config: pytest.Config) -> bool:
 
 def _is_cell(item: Any) -> bool:
     """Whether this is nbval's: a cell, or a notebook."""
-    return type(item).__module__.partition(".")[0] == "nbval"
+    return _is_of("nbval", item)
+
+
+def _is_of(runner: str, item: Any) -> bool:
+    return type(item).__module__.partition(".")[0] == runner
 
 
 class _kernel_environment:  # noqa: N801 - used as a block, like the context managers of contextlib

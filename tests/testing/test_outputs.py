@@ -120,3 +120,47 @@ def test_a_cell_that_fails_is_still_said(pytester: pytest.Pytester) -> None:
     failed = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--nbval", str(path))
     failed.assert_outcomes(failed=1, passed=2)
     failed.stdout.fnmatch_lines(["*ZeroDivisionError*"])
+
+
+WIDGET = """import ipywidgets
+box = ipywidgets.Output()
+box"""
+INSIDE = """with box:
+    print("inside")
+    display(2)
+print("outside")"""
+CLEARED = """print("kept")
+with box:
+    from IPython.display import clear_output
+    clear_output()"""
+
+
+@pytest.mark.kernel
+def test_what_a_widget_takes_is_not_the_cells(pytester: pytest.Pytester) -> None:
+    """Printed, shown or cleared inside an ``ipywidgets.Output``, it is compared nowhere; what is outside still is."""
+    path = pytester.path / "widget.ipynb"
+    made = notebook(path, WIDGET, INSIDE, CLEARED)
+    assert [o["text"] for o in made.cells[1].outputs] == ["outside\n"]
+    pytester.runpytest_subprocess("-p", "no:cacheprovider", "--nbval", str(path)).assert_outcomes(passed=3)
+    made.cells[1].source = INSIDE.replace("outside", "elsewhere")
+    nbformat.write(made, path)
+    failed = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--nbval", str(path))
+    failed.assert_outcomes(failed=1, passed=2)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("how", ["--nbval", "--nbval-lax"])
+def test_a_wrong_magic_fails_its_cell(pytester: pytest.Pytester, how: str) -> None:
+    """IPython prints it and goes on; the cell fails all the same, unless it is tagged to raise."""
+    path = pytester.path / "wrong.ipynb"
+    made = notebook(path, "1", "2", "3")
+    stderr = nbformat.v4.new_output(
+        "stream", name="stderr", text="UsageError: Line magic function `%nowhere` not found.\n"
+    )
+    for cell in made.cells[:2]:
+        cell.source, cell.outputs = "%nowhere", [stderr]
+    made.cells[1].metadata["tags"] = ["raises-exception"]
+    nbformat.write(made, path)
+    failed = pytester.runpytest_subprocess("-p", "no:cacheprovider", how, str(path))
+    failed.assert_outcomes(failed=1, passed=2)
+    failed.stdout.fnmatch_lines(["*UsageError: Line magic function `%nowhere` not found*"])
