@@ -295,7 +295,7 @@ def _tape(context: Context) -> Any:
     from gathering.testing import current_tape
 
     if context.name in ACTIONS:
-        return tape_action(context.request.names)
+        return tape_action(context.request.names, context.request.options.get("notebook"))
     if len(context.request.names) > 1:
         raise ConfigurationError(f"tape has no use for {context.request.names[1]!r}: %gathering help tape")
     if context.name is not None and context.name != "off":

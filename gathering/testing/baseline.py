@@ -1,6 +1,7 @@
 """The baseline of a notebook: how often each of its checks held when somebody said that this is good.
 
-Owns the small file beside the notebook, ``NOTEBOOK.baseline.json``: sorted, the same bytes for the same figures, so
+Owns the small file beside the notebook, ``NOTEBOOK.baseline.json`` (``NOTEBOOK.amount-500.baseline.json`` for a set of
+parameters): sorted, the same bytes for the same figures, so
 that it can be committed and read in a diff.
 """
 
@@ -18,14 +19,14 @@ __all__ = ["baseline_of", "read_baseline", "write_baseline"]
 VERSION = 1
 
 
-def baseline_of(notebook: Path) -> Path:
-    """Where the baseline of this notebook is."""
-    return notebook.with_suffix(".baseline.json")
+def baseline_of(notebook: Path, parameters: str = "") -> Path:
+    """Where the baseline of this notebook is, for the set of parameters of this name."""
+    return notebook.with_suffix(f".{parameters}.baseline.json" if parameters else ".baseline.json")
 
 
-def read_baseline(notebook: Path) -> dict[str, Rate]:
+def read_baseline(notebook: Path, parameters: str = "") -> dict[str, Rate]:
     """The rates by check; none where there is no file. Raises ``ConfigurationError`` for a file that is no baseline."""
-    path = baseline_of(notebook)
+    path = baseline_of(notebook, parameters)
     if not path.exists():
         return {}
     try:
@@ -41,10 +42,10 @@ def read_baseline(notebook: Path) -> dict[str, Rate]:
         ) from err
 
 
-def write_baseline(notebook: Path, rates: Mapping[str, Rate]) -> Path:
-    """Keep these rates; the file."""
+def write_baseline(notebook: Path, rates: Mapping[str, Rate], parameters: str = "") -> Path:
+    """Keep these rates in place of those before; the file."""
     checks = {name: {"passed": rate.passed, "runs": rate.runs} for name, rate in sorted(rates.items())}
-    path = baseline_of(notebook)
+    path = baseline_of(notebook, parameters)
     path.write_text(
         json.dumps({"version": VERSION, "checks": checks}, indent=1, ensure_ascii=False) + "\n", "utf-8"
     )

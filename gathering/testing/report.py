@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,10 @@ _SIGNS: Mapping[Outcome, str] = {
     "skipped": "skipped",
 }
 _LONGEST = 100
+#: So many lines are shown from the beginning, and from the end, of what is said of a cell.
+_SHOWN = 8
+#: Between these lines nbval repeats a cell's source.
+_SOURCE, _FOUND = "Input:", "Traceback:"
 _STYLE = (
     ":root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}"
     "table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #8886}"
@@ -55,8 +60,22 @@ def _entry(result: Result) -> list[str]:
     head = f"  {_SIGNS[result.outcome]:<9} {result.name}"
     if result.verdict is not None:
         return [f"{head}  {result.detail}"]
-    detail = [line for line in _plain(result.detail).splitlines() if line.strip()]
-    return [head, *(f"      {line[:_LONGEST]}" for line in detail[:12])]
+    # Masked before it is wrapped: half a key on each of two lines looks like none.
+    lines = [line for line in mask(_plain(result.detail)).splitlines() if line.strip()]
+    if _SOURCE in lines and _FOUND in lines:  # nbval's: what the cell's source is, its name says
+        lines = lines[lines.index(_FOUND) + 1 :]
+    wrapped = [
+        piece for line in _ends(lines) for piece in textwrap.wrap(line, _LONGEST, drop_whitespace=False)
+    ]
+    return [head, *(f"      {line}" for line in wrapped)]
+
+
+def _ends(lines: list[str]) -> list[str]:
+    """The first lines and the last ones, which is where a traceback says what happened."""
+    left_out = len(lines) - 2 * _SHOWN
+    if left_out <= 1:
+        return lines
+    return [*lines[:_SHOWN], f"... {left_out} lines ...", *lines[-_SHOWN:]]
 
 
 def _plain(text: str) -> str:

@@ -28,11 +28,11 @@ from gathering.testing.tape_editing import keep_used
 from gathering.testing.tape_file import Entry, Place, TapeFile
 from gathering.testing.tape_lines import tape_key
 from gathering.testing.tape_miss import kind_of, missing, title
+from gathering.testing.tape_modes import Mode, chosen_mode
 from gathering.testing.tape_provider import TapedProvider
 
-__all__ = ["Mode", "Tape", "Unused", "current_tape", "opened", "rehearse", "tape", "unused_entries"]
+__all__ = ["Tape", "Unused", "current_tape", "is_rehearsal", "opened", "rehearse", "tape", "unused_entries"]
 
-Mode: TypeAlias = Literal["auto", "record", "replay", "live"]
 Unused: TypeAlias = Literal["error", "ignore"]
 #: Where the results of tools and a person's decisions come from.
 Tools: TypeAlias = Literal["tape", "live"]
@@ -84,6 +84,10 @@ def _of_set(path: str | PathLike[str]) -> Path:
     return file.with_name(f"{file.stem}.{name}{file.suffix}") if name else file
 
 
+def _recorded_here(file: TapeFile) -> bool:
+    return any(one.recorded and one.file.path == file.path for one in _opened)
+
+
 def unused_entries() -> str:
     """What ``check_unused`` of the tapes of this process says, in one text; empty where every entry was played."""
     said = []
@@ -99,6 +103,11 @@ def rehearse() -> None:
     """Let tapes be used, in this process, to learn what is used of them: see ``gathering.testing.tape_rehearsal``."""
     global _rehearsing
     _rehearsing = True
+
+
+def is_rehearsal() -> bool:
+    """Whether this process runs a notebook for ``gathering tape rerecord`` or ``prune``."""
+    return _rehearsing
 
 
 def current_tape() -> Tape | None:
@@ -122,14 +131,14 @@ class Tape:
         unused: Unused = "error",
         private: Iterable[str] = (),
     ) -> None:
-        self.mode = _mode(mode)
+        self.file = TapeFile(_of_set(path))
+        self.mode = chosen_mode(mode, recorded_here=_recorded_here(self.file))
         if speed < 0:
             raise ConfigurationError(f"speed = {speed!r} is not usable: give 0 (at once) or 1 (as it was)")
         _check("unused", unused, get_args(Unused))
         _check("tools", tools, get_args(Tools))
         self.speed, self.tools, self.when_unused = speed, tools, unused
         self.private = _private(private)
-        self.file = TapeFile(_of_set(path))
         self.played = self.recorded = 0
         self._lock = threading.Lock()
         self._asked: dict[str, int] = defaultdict(int)
@@ -139,8 +148,10 @@ class Tape:
         self._before: Tape | None = None
         self._clock: TapeClock | None = None
         self._fresh = self.mode == "record"
-        if self.mode in ("auto", "replay"):
-            self._places.update(_by_key(self.file.index()))
+        if self._fresh:
+            self.file.check_replaceable()
+        elif self.mode != "live":
+            self.reread()
 
     @property
     def path(self) -> str:
@@ -150,6 +161,15 @@ class Tape:
     def __len__(self) -> int:
         """How many entries are on it."""
         return sum(map(len, self._places.values()))
+
+    def reread(self) -> None:
+        """Read again what is on the file, and play it from its beginning."""
+        with self._lock:
+            self._places.clear()
+            self._places.update(_by_key(self.file.index()))
+            self._asked.clear()
+            self._played.clear()
+            self._missed.clear()
 
     def insert(self) -> None:
         """Put the tape in, in place of the one that is in now."""
@@ -350,14 +370,6 @@ class Tape:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return bundle(repr(self), markdown=f"tape `{self.path}`")
-
-
-def _mode(mode: Mode | None) -> Mode:
-    """The mode that counts: the one given, else the setting; under a test runner ``auto`` means ``replay``."""
-    if mode is not None and mode not in get_args(Mode):
-        raise ConfigurationError(f"the tape mode {mode!r} is unknown: use {', '.join(get_args(Mode))}")
-    chosen: Mode = config.get("tape_mode") if mode in (None, "auto") else mode
-    return "replay" if chosen == "auto" and session.under_test() else chosen
 
 
 def _by_key(places: Iterable[Place]) -> dict[str, list[Place]]:

@@ -16,7 +16,7 @@ from gathering.core.errors import ConfigurationError
 from gathering.testing.lanes import write_outputs
 from gathering.testing.scan import scan
 from gathering.testing.tape_editing import merged, problems, pruned, rows
-from gathering.testing.tape_rehearsal import notebook_of, rehearsed
+from gathering.testing.tape_rehearsal import Rehearsed, notebook_of, rehearsed
 
 __all__ = ["ACTIONS", "add_to", "many", "told"]
 
@@ -35,6 +35,10 @@ def add_to(commands: Any) -> None:
             action.add_argument(word.lower(), metavar=word, nargs=several)
         if name in ("prune", "rerecord"):
             action.add_argument("--notebook", metavar="FILE", help="the notebook that uses the tape")
+        if name == "rerecord":
+            action.add_argument(
+                "--keep-outputs", action="store_true", help="record, and leave the notebook as it is"
+            )
         action.set_defaults(run=_run, action=name)
 
 
@@ -53,7 +57,10 @@ def _run(options: argparse.Namespace) -> int:
     for word, _ in ACTIONS[options.action][0]:
         given = getattr(options, word.lower())
         words += given if isinstance(given, list) else [given] if given is not None else []
-    text, well = told(options.action, words, getattr(options, "notebook", None))
+    if getattr(options, "keep_outputs", False):
+        text, well = _recorded(words, options.notebook)
+    else:
+        text, well = told(options.action, words, getattr(options, "notebook", None))
     sys.stdout.write(f"{text}\n")
     return 0 if well else 1
 
@@ -100,10 +107,16 @@ def _rerecord(words: list[str], notebook: str | None) -> _Answer:
     if done.recorded:
         write_outputs(book)
     new = f"; {book.name} has its new outputs" if done.recorded else ""
-    return (
-        f"{words[0]}: {many(done.recorded)} recorded, {done.dropped} dropped, {done.kept} kept as they were{new}",
-        True,
-    )
+    return f"{words[0]}: {_said(done)}{new}", True
+
+
+def _recorded(words: list[str], notebook: str | None) -> _Answer:
+    """The same, and the notebook is left as it is."""
+    return f"{words[0]}: {_said(rehearsed(words[0], notebook or notebook_of(words[0]), record=True))}", True
+
+
+def _said(done: Rehearsed) -> str:
+    return f"{many(done.recorded)} recorded, {done.dropped} dropped, {done.kept} kept as they were"
 
 
 def _merge(words: list[str], notebook: str | None) -> _Answer:

@@ -21,6 +21,9 @@ from gathering.testing.tape_lines import HEADER, VERSION, Entry, Scanned, decode
 
 __all__ = ["Entry", "Place", "TapeFile"]
 
+#: A first line that goes on for more bytes than this is no tape's.
+_LONGEST_HEADER = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -57,6 +60,20 @@ class TapeFile:
                 f"the tape {self.shown!r} cannot be read ({err.strerror}): name another file"
             ) from err
 
+    def check_replaceable(self) -> None:
+        """Raise ``TapeError`` for a file that a recording must not take the place of: one that is no tape, or a newer one."""
+        try:
+            with self.path.open("rb") as file:
+                first = file.readline(_LONGEST_HEADER)
+        except FileNotFoundError:
+            return
+        except OSError as err:
+            raise self._unwritable(err) from err
+        if first.strip() and not first.endswith(b"\n"):
+            raise self.wrong(1, "not a tape")
+        if first.strip():
+            self._check_header(first)
+
     def _walk(self, file: BinaryIO) -> Iterator[Place]:
         end = 0
         for number, line in enumerate(file, 1):
@@ -92,7 +109,7 @@ class TapeFile:
         if not isinstance(header, dict):
             raise self.wrong(1, "not a JSON object")
         version = header.get("gathering_tape")
-        if not isinstance(version, int):
+        if type(version) is not int or version < 1:
             raise self.wrong(1, "not a tape")
         if version > VERSION:
             raise TapeError(
@@ -147,7 +164,12 @@ class TapeFile:
 
     def wrong(self, number: int, what: str) -> TapeError:
         """The error that a line is damaged, with what is to be done."""
-        advice = "" if "'gathering tape" in what else ": restore the file, or record again with mode='record'"
+        if "'gathering tape" in what:
+            advice = ""
+        elif number == 1:
+            advice = ": restore it, or name another file; this one is left as it is"
+        else:
+            advice = ": restore the file, or record again with mode='record'"
         return TapeError(f"the tape {self.shown!r} is damaged in line {number} ({what}){advice}")
 
     def start_anew(self) -> None:

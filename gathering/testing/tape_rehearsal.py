@@ -6,23 +6,29 @@ Owns the run and nothing of the tapes' form. The notebook itself is not written 
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gathering.core.errors import ConfigurationError, TapeError
+from gathering.testing.notebook_runs import check_installed, execute, read_notebook
 from gathering.testing.tape import opened, rehearse
 from gathering.testing.tape_editing import keep_used
+from gathering.testing.tape_modes import COMMANDED
 
 __all__ = ["Rehearsed", "begin", "end", "notebook_of", "rehearsed"]
 
 _BEGIN = "from gathering.testing import tape_rehearsal as _rehearsal; _rehearsal.begin()"
 _END = "_rehearsal.end()"
-_SECONDS = 600
+#: In which environment, other than the caller's, the notebook is run. It is no test: what is missing is asked for.
+_RECORDING = {
+    "GATHERING_TAPE_MODE": "auto",
+    COMMANDED: "auto",
+    "GATHERING_LIVE": None,
+    "PYTEST_VERSION": None,
+}
+_REPLAYING = {"GATHERING_TAPE_MODE": "replay", "GATHERING_LIVE": "never", "PYTEST_VERSION": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,54 +84,21 @@ def rehearsed(tape: str | Path, notebook: str | Path, *, record: bool) -> Rehear
     return Rehearsed(len(used) - recorded, recorded, keep_used(tape, used))
 
 
-def _run(notebook: Path, record: bool) -> list[dict[str, Any]]:
+def _run(path: Path, record: bool) -> list[dict[str, Any]]:
     """What the kernel said of its tapes at the end."""
+    check_installed()
+    import nbformat
+    from nbclient.exceptions import CellExecutionError
+
+    cell: Any = nbformat.v4.new_code_cell
+    notebook = read_notebook(path)
+    notebook.cells = [cell(_BEGIN), *notebook.cells, cell(_END)]
     try:
-        from nbclient import NotebookClient
-        from nbclient.exceptions import CellExecutionError
-        from nbformat import v4
-    except ImportError as err:
-        raise ConfigurationError("running a notebook needs nbclient: pip install nbclient") from err
-    if not notebook.is_file():
-        raise ConfigurationError(f"there is no notebook {str(notebook)!r}: name one that is there")
-    form: Any = v4
-    document = form.reads(notebook.read_text("utf-8"))
-    cells = [form.new_code_cell(_BEGIN), *document.cells, form.new_code_cell(_END)]
-    document.cells = cells
-    client = NotebookClient(
-        document, timeout=_SECONDS, resources={"metadata": {"path": str(notebook.parent)}}
-    )
-    mode = (
-        {"GATHERING_TAPE_MODE": "auto"}
-        if record
-        else {"GATHERING_TAPE_MODE": "replay", "GATHERING_LIVE": "never"}
-    )
-    with _environment({"PYTEST_VERSION": None, "GATHERING_LIVE": None, **mode}):
-        try:
-            client.execute()
-        except CellExecutionError as err:
-            raise TapeError(
-                f"the notebook {notebook.name!r} stopped at a cell ({err.ename}: {err.evalue}): mend the cell; "
-                "nothing was dropped from the tape"
-            ) from err
-    said: list[dict[str, Any]] = json.loads("".join(o.get("text", "") for o in cells[-1].outputs))
+        execute(notebook, path, _RECORDING if record else _REPLAYING)
+    except CellExecutionError as err:
+        raise TapeError(
+            f"the notebook {path.name!r} stopped at a cell ({err.ename}: {err.evalue}): mend the cell; "
+            "nothing was dropped from the tape"
+        ) from err
+    said: list[dict[str, Any]] = json.loads("".join(o.get("text", "") for o in notebook.cells[-1].outputs))
     return said
-
-
-@contextmanager
-def _environment(values: Mapping[str, str | None]) -> Iterator[None]:
-    """A block in which these variables are so, also for the kernel started in it."""
-    before = {name: os.environ.get(name) for name in values}
-    _set(values)
-    try:
-        yield
-    finally:
-        _set(before)
-
-
-def _set(values: Mapping[str, str | None]) -> None:
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
+from gathering.core.errors import TapeError
 from gathering.testing import ScriptedProvider, current_tape, tape
 
 Run = Callable[[str], Any]
@@ -70,3 +72,52 @@ def test_what_is_wrong_is_an_error(run: Run, recorded: str, shell: Any) -> None:
     assert current_tape() is None
     Path(recorded).write_text("dear diary\n")
     assert "line 1 (not JSON)" in failing(f"%gathering tape check {recorded}")
+
+
+def test_a_tape_that_was_put_in_order_is_played_from_its_beginning(run: Run, recorded: str) -> None:
+    """The tape that is in knows what prune made of its file."""
+    run(f"%gathering tape {recorded}")
+    there = current_tape()
+    assert there is not None
+    ask(there, "A")
+    lines = Path(recorded).read_bytes().splitlines(keepends=True)
+    Path(recorded).write_bytes(lines[0] + lines[2] + lines[1] + lines[1])
+    run(f"%gathering tape prune {recorded}")
+    ask(there, "A")
+    ask(there, "B")
+
+
+def ask(there: Any, prompt: str) -> None:
+    there.wrap(ScriptedProvider([])).complete([{"role": "user", "content": prompt}])
+
+
+DRIFTED = """%load_ext gathering
+import gathering
+from gathering.testing import ScriptedProvider
+for prompt in ("A", "C"):
+    gathering.tape("lesson.jsonl", "replay").wrap(ScriptedProvider(["new"])).complete([{"role": "user", "content": prompt}])
+%gathering tape rerecord"""
+
+
+@pytest.mark.kernel
+def test_what_has_drifted_is_recorded_from_a_cell(
+    run: Run, recorded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a notebook that says replay, and one that holds the cell itself; the open notebook is not written."""
+    book: Any = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(DRIFTED)])  # type: ignore[no-untyped-call]
+    nbformat.write(book, "lesson.ipynb")  # type: ignore[no-untyped-call]
+    before = Path("lesson.ipynb").read_bytes(), Path(recorded).read_bytes().splitlines()[1]
+    run(f"%gathering tape {recorded}")
+    assert "not recorded again" in repr(run("%gathering tape rerecord").result)  # this is a test
+    monkeypatch.delenv("PYTEST_VERSION")
+    said = repr(run("%gathering tape rerecord").result)
+    assert (
+        said
+        == "lesson.jsonl: 1 entry recorded, 1 dropped, 1 kept as they were; run the cells again to see it"
+    )
+    assert (Path("lesson.ipynb").read_bytes(), Path(recorded).read_bytes().splitlines()[1]) == before
+    there = current_tape()
+    assert there is not None
+    ask(there, "C")
+    with pytest.raises(TapeError, match="there is no notebook"):
+        run("%gathering tape rerecord --notebook nowhere.ipynb")

@@ -10,8 +10,10 @@ from xml.etree import ElementTree
 import nbformat
 import pytest
 
+import gathering
 from gathering.__main__ import main
 from gathering.core.errors import ConfigurationError
+from gathering.testing import ScriptedProvider
 from gathering.testing.baseline import baseline_of, read_baseline, write_baseline
 from gathering.testing.cells import cell_label, check_lines
 from gathering.testing.parameters import parameters_of, read_values, set_name, with_values
@@ -84,6 +86,7 @@ def test_a_change_is_named_in_table_and_reports(notebook: Path, capsys: pytest.C
     assert main(["test", "lesson.ipynb", "--junit", "out/r.xml", "--html", "out/r.html"]) == 1
     said = capsys.readouterr().out
     assert "FAILED    Cell 2: What is 20%" in said
+    assert "differs in prompt" in " ".join(said.split())
     assert "differs in prompt" in Path("out/r.html").read_text()
     suite = ElementTree.parse("out/r.xml").getroot()[0]
     assert (suite.get("tests"), suite.get("failures")) == ("4", "2")
@@ -107,6 +110,23 @@ def test_live_runs_are_judged_beside_a_baseline(notebook: Path, capsys: pytest.C
 
 
 @pytest.mark.kernel
+def test_what_a_live_run_raises_is_no_lack_of_checks(
+    notebook: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The cell is named with its error, the checks it kept from being tried have not held, and the baseline stays."""
+    write_baseline(notebook, {"cell 4: contains '375'": Rate(3, 3)})
+    change(notebook, 0, "%gathering tape", "ada.ask('the first answer')\n%gathering tape")
+    change(notebook, 0, "[answer,", "[answer, RuntimeError('no service'),")
+    change(notebook, 0, "%gathering tape lesson.jsonl", "%gathering tape lesson.jsonl --mode replay")
+    capsys.readouterr()
+    assert main(["test", "lesson.ipynb", "--live", "--repeats", "1", "--update-baseline"]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Cell 2: What is 15% of {{ amount }}? raised in 1 of 1 runs: RuntimeError: no service" in said
+    assert "cell 4: contains '375' worse: 0 of 1, before 3 of 3" in said
+    assert read_baseline(notebook) == {"cell 4: contains '375'": Rate(3, 3)}
+
+
+@pytest.mark.kernel
 def test_parameters_have_tapes_of_their_own(notebook: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Another value needs its own recording, says so without one, and leaves notebook and tape alone."""
     before = notebook.read_bytes(), Path("lesson.jsonl").read_bytes()
@@ -123,13 +143,17 @@ def test_parameters_have_tapes_of_their_own(notebook: Path, capsys: pytest.Captu
 def test_a_notebook_that_fails_is_not_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An error while recording is one line, and the notebook stays as it was."""
+    """An error while recording is one line, and notebook and tape stay as they were."""
     monkeypatch.chdir(tmp_path)
-    path = write(tmp_path / "bad.ipynb", "1 / 0")
-    before = path.read_bytes()
+    tape = tmp_path / "tapes" / "lesson.jsonl"
+    with gathering.tape(tape, "record") as made:
+        made.wrap(ScriptedProvider(["x"])).complete([{"role": "user", "content": "Hi"}])
+    asks = SETUP.replace("lesson.jsonl", "tapes/lesson.jsonl") + "\nada.ask('Recorded anew.')"
+    path = write(tmp_path / "bad.ipynb", asks, "1 / 0")
+    before = path.read_bytes(), tape.read_bytes()
     assert main(["test", "bad.ipynb", "--record"]) == 1
     assert "bad.ipynb cannot be recorded, a cell failed (ZeroDivisionError" in capsys.readouterr().err
-    assert path.read_bytes() == before
+    assert (path.read_bytes(), tape.read_bytes()) == before
 
 
 @pytest.mark.parametrize(
@@ -239,3 +263,6 @@ def test_a_baseline_is_the_same_bytes_for_the_same_figures(tmp_path: Path) -> No
     assert path.read_bytes() == before
     assert list(json.loads(before)["checks"]) == ["a", "b"]
     assert read_baseline(tmp_path / "n.ipynb") == rates
+    write_baseline(tmp_path / "n.ipynb", {"a": Rate(0, 3)}, "amount-5")
+    assert read_baseline(tmp_path / "n.ipynb") == rates
+    assert list(read_baseline(tmp_path / "n.ipynb", "amount-5")) == ["a"]

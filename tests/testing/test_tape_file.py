@@ -35,13 +35,18 @@ GOOD = '{"request": {"messages": []}, "started_at": 0, "latency_ms": 1, "answer"
         ((HEADER + '{"request": {}}\n').encode(), "line 2 (no request, or no answer)"),
         (b"\x80\x81\x82\n", "line 1 (not JSON)"),
         (b"SQLite format 3\x00", "line 1 (not a tape)"),
+        (b'{"gathering_tape": true}\n', "line 1 (not a tape)"),
+        (b'{"gathering_tape": 0}\n', "line 1 (not a tape)"),
     ],
 )
-def test_what_is_no_tape_is_said_and_left_alone(content: bytes, said: str) -> None:
-    """The error has the line's number, and the file is as it was."""
+@pytest.mark.parametrize("mode", ["auto", "record"])
+def test_what_is_no_tape_is_said_and_left_alone(content: bytes, said: str, mode: Any) -> None:
+    """The error has the line's number, and the file is as it was: a recording takes the place of a tape only."""
     PATH.write_bytes(content)
+    if mode == "record" and "line 1" not in said:  # a damaged tape may be recorded anew
+        said, mode = "is damaged in line", "auto"
     with pytest.raises(TapeError) as caught:
-        tape(PATH)
+        tape(PATH, mode)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert PATH.read_bytes() == content
