@@ -114,6 +114,11 @@ class _Noting:
         self._token = _running.set((*_running.get(), self))
         return self
 
+    def noted(self, result: ToolResult) -> ToolResult:
+        """The tool's result, which is what will be written."""
+        self.body = _stored(result, self.asks)
+        return result
+
     def __exit__(self, kind: object, error: BaseException | None, frames: object) -> None:
         _running.reset(self._token)
         cut = None if error is None else cut_of(error)
@@ -145,16 +150,12 @@ class _Recorded(_Taped):
     def execute(self, input_data: Any) -> ToolResult:
         """The tool's result."""
         with self.noting as noting:
-            result = run_tool(self.tool, self.call)
-            noting.body = _stored(result, noting.asks)
-        return result
+            return noting.noted(run_tool(self.tool, self.call))
 
     async def execute_async(self, input_data: Any) -> ToolResult:
         """The tool's result, awaited."""
         with self.noting as noting:
-            result = await run_tool_async(self.tool, self.call)
-            noting.body = _stored(result, noting.asks)
-        return result
+            return noting.noted(await run_tool_async(self.tool, self.call))
 
 
 class _Replayed(_Taped):
@@ -175,22 +176,25 @@ class _Replayed(_Taped):
         """The recorded result."""
         if self.again:
             return self._timed(run_tool(self.tool, self.call))
-        if self.result is None:
-            raise KeyboardInterrupt
-        time.sleep(self._pause(self.result))
-        return self.result
+        time.sleep(self._pause())
+        return self._given(KeyboardInterrupt)
 
     async def execute_async(self, input_data: Any) -> ToolResult:
         """The recorded result."""
         if self.again:
             return self._timed(await run_tool_async(self.tool, self.call))
+        await asyncio.sleep(self._pause())
+        return self._given(asyncio.CancelledError)
+
+    def _given(self, stop: type[BaseException]) -> ToolResult:
+        """The result, or Stop where one had cut the call."""
         if self.result is None:
-            raise asyncio.CancelledError
-        await asyncio.sleep(self._pause(self.result))
+            raise stop
         return self.result
 
-    def _pause(self, result: ToolResult) -> float:
-        return (result.execution_time_ms or 0.0) / 1000 / self.speed if self.speed else 0.0
+    def _pause(self) -> float:
+        took = self.result.execution_time_ms if self.result is not None else None
+        return (took or 0.0) / 1000 / self.speed if self.speed else 0.0
 
     def _timed(self, result: ToolResult) -> ToolResult:
         recorded = self.result.execution_time_ms if self.result is not None else None

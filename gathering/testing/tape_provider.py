@@ -57,29 +57,34 @@ class TapedProvider(PlaybackProvider):
 
     def embed(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
         """The recorded vectors, or the provider's own, which are recorded."""
-        request = self._asked(texts, model)
-        number, entry = self.tape.take(request)
-        if entry is not None:
-            return _vectors(entry)
-        return self._kept(request, number, self.provider.embed(texts, model))
+        asked = _Asked(self.tape, self, texts, model)
+        if asked.played is not None:  # no vectors for no texts are an answer too
+            return asked.played
+        return asked.kept(self.provider.embed(texts, model))
 
     async def embed_async(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
         """The same, awaited."""
-        request = self._asked(texts, model)
-        number, entry = self.tape.take(request)
-        if entry is not None:
-            return _vectors(entry)
-        return self._kept(request, number, await self.provider.embed_async(texts, model))
+        asked = _Asked(self.tape, self, texts, model)
+        if asked.played is not None:
+            return asked.played
+        return asked.kept(await self.provider.embed_async(texts, model))
 
-    def _asked(self, texts: Sequence[str], model: str | None) -> Request:
-        return {"provider": self.name, "model": model or self.model, "embed": list(texts)}
 
-    def _kept(self, request: Request, number: int, made: Embeddings) -> Embeddings:
+class _Asked:
+    """Vectors asked for once: those on the tape (``played``, None if there are none), or those to be kept there."""
+
+    def __init__(self, tape: _Tape, provider: ILLMProvider, texts: Sequence[str], model: str | None) -> None:
+        self.tape = tape
+        self.request = {"provider": provider.name, "model": model or provider.model, "embed": list(texts)}
+        self.number, entry = tape.take(self.request)
+        self.played = None if entry is None else _vectors(entry)
+
+    def kept(self, made: Embeddings) -> Embeddings:
         """The vectors as they will be played, in single precision, so that recording and replay are alike."""
         packed = [_packed(vector) for vector in made.vectors]
         body: dict[str, Any] = {"vectors": packed, "by": made.model, "usage": made.usage.to_dict()}
-        self.tape.keep(request, number, body)
-        return _vectors(Entry(request, body))
+        self.tape.keep(self.request, self.number, body)
+        return _vectors(Entry(self.request, body))
 
 
 def _packed(vector: Sequence[float]) -> str:
