@@ -38,6 +38,8 @@ class Answer:
         self, channel: Channel, item: Item, counted: Callable[[Usage], None] = lambda usage: None
     ) -> None:
         self.channel, self.item, self._counted = channel, item, counted
+        # Of the calls of this turn that are over, and of the one that runs.
+        self._before, self._now = Usage(), Usage()
 
     def take(self, batch: Batch) -> None:
         """A batch of events."""
@@ -56,13 +58,15 @@ class Answer:
                 self._call(place).reason = sendable(request.reason)
                 self._moved(place, "asked")
             case ToolStarted(call):
+                self._before, self._now = self._before + self._now, Usage()
                 self._moved(self._place(call), "running")
             case ToolFinished(call, result):
                 place = self._place(call)
                 self._call(place).finish(result)
                 self.channel.tool(self.item, place)
             case UsageUpdate(usage):
-                self._counted(usage)
+                self._now = usage
+                self._counted(self._before + usage)
             case ToolCallDelta() | Done():
                 pass
             case _:

@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from gathering.core.errors import ConfigurationError
 
-__all__ = ["asset", "asset_version", "static_text"]
+__all__ = ["asset", "asset_version", "modules_version", "static_text"]
 
 #: What a view may ask for.
 _ASKED_FOR = frozenset({"panel.js", "math.js"})
@@ -29,6 +29,12 @@ def asset(name: str) -> bytes:
 def asset_version(name: str) -> str:
     """What changes when the module does."""
     return hashlib.sha256(asset(name)).hexdigest()[:12]
+
+
+@cache
+def modules_version() -> str:
+    """What changes when any of them does: a page keeps them under it, also those of several kernels."""
+    return hashlib.sha256("".join(map(asset_version, sorted(_ASKED_FOR))).encode()).hexdigest()[:12]
 
 
 @cache

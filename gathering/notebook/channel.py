@@ -91,6 +91,7 @@ class Request(TypedDict):
     value: NotRequired[Any]
     index: NotRequired[int]
     before: NotRequired[str]
+    last: NotRequired[int]
     call: NotRequired[str]
     effect: NotRequired[str]
     scope: NotRequired[str]
@@ -108,8 +109,8 @@ class Channel:
     def __init__(self) -> None:
         self.seq = 0
         self.sinks: list[Sink] = []
-        self._waiting: dict[tuple[str, int], tuple[Part, list[str]]] = {}
-        self._ready: list[Outgoing] = []
+        self._waiting: dict[tuple[str, int], tuple[Item, list[str]]] = {}
+        self._later: Callable[[], Outgoing] | None = None
 
     def post(self, message: Outgoing) -> None:
         """Send a message that changes what is shown, after all text that waits."""
@@ -122,7 +123,12 @@ class Channel:
 
     def grow(self, item: Item, place: int, text: str) -> None:
         """More text of a part; it is sent with the next flush."""
-        self._waiting.setdefault((item.id, place), (item.parts[place], []))[1].append(text)
+        self._waiting.setdefault((item.id, place), (item, []))[1].append(text)
+        flusher(portal().loop).soon(self)
+
+    def later(self, message: Callable[[], Outgoing]) -> None:
+        """Send what this gives with the next flush; of several only the last."""
+        self._later = message
         flusher(portal().loop).soon(self)
 
     def tool(self, item: Item, place: int) -> None:
@@ -139,18 +145,22 @@ class Channel:
         self.post(message)
 
     def flush(self, *, whole: bool = False) -> None:
-        """Send the text that waits. Unless ``whole``, the last word of a part that may go on stays, if it could be a key."""
+        """Send what waits. Unless ``whole``, the last word of a part that may go on stays, if it could be a key."""
         messages = []
-        for key, (part, pieces) in list(self._waiting.items()):
+        for key, (item, pieces) in list(self._waiting.items()):
             text = "".join(pieces)
-            kept = "" if whole else _unfinished(text)
+            # What another part follows is whole: its last word must not wait as long as a tool takes.
+            kept = "" if whole or key[1] < len(item.parts) - 1 else _unfinished(text)
             if kept:
                 text = text[: -len(kept)]
-                self._waiting[key] = (part, [kept])
+                self._waiting[key] = (item, [kept])
             else:
                 del self._waiting[key]
             if text:
-                messages.append(self._delta(key, part, sendable(text)))
+                messages.append(self._delta(key, item.parts[key[1]], sendable(text)))
+        later, self._later = self._later, None
+        if later is not None:
+            messages.append(self._numbered(later()))
         if not self._waiting:
             flusher(portal().loop).forget(self)
         if messages:

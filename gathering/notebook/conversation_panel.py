@@ -23,7 +23,7 @@ from gathering.notebook.asking import Asking
 from gathering.notebook.channel import Channel, PanelInfo, Request, State
 from gathering.notebook.items import Item, Part
 from gathering.notebook.room import PAGE, follow_cells, followers
-from gathering.notebook.saved import KEPT, Saved, conversation_bundle
+from gathering.notebook.saved import Saved, kept_bundle
 from gathering.notebook.widget import Handler, Panel, checked_height, on_portal
 
 __all__ = ["ConversationPanel"]
@@ -51,7 +51,7 @@ class ConversationPanel(Panel):
         self._asking = Asking(self._decided)
         self._caught_up()
         super().__init__()
-        self.saved = Saved(lambda: conversation_bundle(self._names(), self._items, KEPT, "Conversation of"))
+        self.saved = Saved(lambda: kept_bundle(self._names(), self._items, "Conversation of"))
         on_portal(lambda: self._channel.sinks.append(self.deliver))
         followers.add(self)
         follow_cells()
@@ -67,7 +67,8 @@ class ConversationPanel(Panel):
         """
         from gathering.notebook.exporting import export
 
-        export(path, self._names(), on_portal(lambda: list(self._items)))
+        items = on_portal(lambda: list(self._items))
+        export(path, self._names(), items, self.conversation.floor.agents, "Conversation of")
 
     # What the widget asks
 

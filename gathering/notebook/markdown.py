@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["to_html"]
 
 _ALLOWED_LINK = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
-_FORMULA = re.compile(r"\$\$.+?\$\$|\$(?=[^\s$])[^$\n]*?[^\s$\\]\$(?!\d)|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
+# The bounds keep text with many openings and no end from being searched to its end for each of them.
+_FORMULA = re.compile(
+    r"\$\$.{1,4000}?\$\$|\$(?=[^\s$])[^$\n]{0,1000}?[^\s$\\]\$(?!\d)|\\\(.{1,1000}?\\\)|\\\[.{1,4000}?\\\]",
+    re.DOTALL,
+)
 
 
 def to_html(text: str) -> str:

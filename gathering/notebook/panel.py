@@ -16,7 +16,7 @@ from gathering.core.portal import portal
 from gathering.notebook.channel import Channel, PanelInfo, Request, State
 from gathering.notebook.items import Item
 from gathering.notebook.room import Room, follow_cells, room_of
-from gathering.notebook.saved import KEPT, Saved, conversation_bundle
+from gathering.notebook.saved import Saved, kept_bundle
 from gathering.notebook.widget import Handler, Panel, checked_height, on_portal
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class ChatPanel(Panel):
         self.starters, self.models = [str(text) for text in starters], [str(name) for name in models]
         self.room = on_portal(lambda: room_of(agent))
         super().__init__()
-        self.saved = Saved(lambda: conversation_bundle(agent.name, self.room.items, KEPT))
+        self.saved = Saved(lambda: kept_bundle(agent.name, self.room.items))
         on_portal(self._join)
         follow_cells()
 
@@ -93,7 +93,7 @@ class ChatPanel(Panel):
         """
         from gathering.notebook.exporting import export
 
-        export(path, self.agent.name, on_portal(lambda: list(self.room.items)))
+        export(path, self.agent.name, on_portal(lambda: list(self.room.items)), {self.agent.name: self.agent})
 
     def close(self) -> None:
         """Take the panel out of the page; the agent stays."""

@@ -66,6 +66,8 @@ class Room:
         """How it stands."""
         usage = sum((item.usage for item in self.items), self._so_far)
         costs = [item.cost for item in self.items if item.usage != Usage()]
+        if self._so_far != Usage():
+            costs.append(self.agent.llm_provider.get_cost(self._so_far))
         known = [cost for cost in costs if cost is not None]
         return {
             "phase": "answering" if self.busy else "cell" if self.agent.busy else "idle",
@@ -213,7 +215,8 @@ class Room:
 
     def _counted(self, usage: Usage) -> None:
         self._so_far = usage
-        self.tell_state()
+        # Some services count with every piece: it travels with the text.
+        self.channel.later(lambda: {"t": "state", "state": self.state()})
 
     def tell_state(self) -> None:
         """Tell all views how it stands."""

@@ -11,16 +11,21 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gathering.core.display import bundle, markdown_to_html
 from gathering.notebook.items import Call, Item, Part
 from gathering.notebook.screen import Screen, way_of
 
-__all__ = ["KEPT", "Saved", "conversation_bundle", "conversation_markdown"]
+__all__ = ["Saved", "conversation_bundle", "conversation_markdown", "kept_bundle"]
 
 #: Characters of a conversation that are kept in the notebook; export() writes all of it.
 KEPT = 12_000
+#: Bytes of all forms together beyond which less is kept: twenty panels stay below a megabyte, in every script.
+LARGEST = 45_000
+#: Characters of a tool's arguments or result; the trace has all of them.
+LONGEST_VALUE = 2_000
 _CARD = "border: 1px solid #8888; border-radius: 4px; padding: 0.2em 0.6em; margin: 0.3em 0; font-size: 90%"
 _SAID = "margin: 0.6em 0; padding-left: 0.8em; border-left: 3px solid"
 
@@ -74,11 +79,21 @@ def _is_voila() -> bool:
     return "VOILA_APP_PORT" in os.environ or "VOILA_REQUEST_URL" in os.environ
 
 
+def kept_bundle(name: str, items: Sequence[Item], what: str = "Chat with") -> dict[str, str]:
+    """What stays in the notebook of a conversation: its newest part, in forms that are not larger than ``LARGEST`` together."""
+    most = KEPT
+    while True:
+        made = conversation_bundle(name, items, most, what)
+        if most < 100 or sum(len(form.encode("utf-8", "replace")) for form in made.values()) <= LARGEST:
+            return made
+        most //= 2
+
+
 def conversation_bundle(
     name: str, items: Sequence[Item], most: int | None = None, what: str = "Chat with"
 ) -> dict[str, str]:
     """Items as text, Markdown and HTML; of more than ``most`` characters only the newest, which is said."""
-    shown = _newest(items, most)
+    shown = items if most is None else _newest(items, most)
     left = len(items) - len(shown)
     title = f"{what} {name}"
     head = (
@@ -105,22 +120,45 @@ def conversation_markdown(items: Sequence[Item]) -> str:
     return "\n\n".join(_markdown(item) for item in items)
 
 
-def _newest(items: Sequence[Item], most: int | None) -> Sequence[Item]:
-    if most is None:
-        return items
+def _newest(items: Sequence[Item], most: int) -> Sequence[Item]:
+    """The last items with so many characters; of the very last at least its end."""
     room, first = most, len(items)
     while first > 0:
-        room -= sum(_size(part) for part in items[first - 1].parts)
-        if room < 0 and first < len(items):
+        size = sum(_size(part) for part in items[first - 1].parts)
+        if size > room:
             break
-        first -= 1
+        room, first = room - size, first - 1
+    if items and first == len(items):
+        return [_shortened(items[-1], most)]
     return items[first:]
 
 
+def _shortened(item: Item, most: int) -> Item:
+    """The item with its last parts, as far as they fit; of a text that does not fit, its beginning."""
+    room, parts = most, list[Part]()
+    for part in reversed(item.parts):
+        size = _size(part)
+        if size > room:
+            if part.call is None and room > 0:
+                parts.insert(0, Part.of_text(part.kind, part.text[:room]))
+            break
+        parts.insert(0, part)
+        room -= size
+    note = Part.of_text(
+        "text", f"({_whole(item):,} characters, not all of them kept here: export() writes them)"
+    )
+    return replace(item, parts=[*parts, note])
+
+
+def _whole(item: Item) -> int:
+    return sum(_size(part) for part in item.parts)
+
+
 def _size(part: Part) -> int:
+    """Characters that are shown of it."""
     if part.call is None:
         return part.size
-    return len(str(part.call.arguments)) + min(2_000, len(part.call.output or ""))
+    return min(LONGEST_VALUE, len(str(part.call.arguments))) + min(LONGEST_VALUE, len(_result(part.call)))
 
 
 def _who(item: Item) -> str:
@@ -177,8 +215,8 @@ def _part_html(part: Part) -> str:
 
 
 def _call_html(call: Call) -> str:
-    arguments = html.escape(json.dumps(call.arguments, ensure_ascii=False, indent=2))
-    result = html.escape(_result(call))
+    arguments = html.escape(_cut(json.dumps(call.arguments, ensure_ascii=False, indent=2)))
+    result = html.escape(_cut(_result(call)))
     head = html.escape(f"{call.name}: {call.state}")
     return f'<details style="{_CARD}"><summary>{head}</summary><pre>{arguments}</pre><pre>{result}</pre></details>'
 
@@ -189,8 +227,11 @@ def _call_line(call: Call) -> str:
 
 
 def _result(call: Call) -> str:
-    text = call.error if call.error is not None else call.output if call.output is not None else call.state
-    return text if len(text) <= 2_000 else f"{text[:2_000]}... ({len(text):,} characters)"
+    return call.error if call.error is not None else call.output if call.output is not None else call.state
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}... ({len(text):,} characters)"
 
 
 def _short(value: Any, most: int) -> str:

@@ -15,7 +15,7 @@ import traitlets
 from gathering.core.errors import ConfigurationError, GatheringError
 from gathering.core.portal import portal
 from gathering.notebook.answer import failure
-from gathering.notebook.assets import asset, asset_version, static_text
+from gathering.notebook.assets import asset, asset_version, modules_version, static_text
 from gathering.notebook.channel import VERSION, Channel, Outgoing, PanelInfo, PanelKind, Request, State
 from gathering.notebook.items import Item
 from gathering.notebook.room import PAGE
@@ -36,10 +36,12 @@ class PanelWidget(anywidget.AnyWidget):
 
     #: Which view the page draws.
     kind = traitlets.Unicode().tag(sync=True)
+    #: Of the modules the page loads.
+    version = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, title: str, kind: str) -> None:
         self._title = title
-        super().__init__(kind=kind)
+        super().__init__(kind=kind, version=modules_version())
 
     def __repr__(self) -> str:
         """What it is, without an address."""
@@ -65,6 +67,7 @@ class Panel:
         self._handlers: dict[str, Handler] = {
             "ready": self._hello_view,
             "resync": self._hello_view,
+            "check": self._check,
             "page": self._page,
             "asset": self._asset,
             **self.handlers(),
@@ -159,6 +162,12 @@ class Panel:
 
     def _hello_view(self, request: Request, buffers: list[bytes]) -> None:
         self.hello(request.get("view"))
+
+    def _check(self, request: Request, buffers: list[bytes]) -> None:
+        """Everything for a view that has missed something; for one that has not, the ack is enough."""
+        self.channel.flush()
+        if request.get("last") != self.channel.seq:
+            self.hello(request.get("view"))
 
     def _page(self, request: Request, buffers: list[bytes]) -> None:
         before = request.get("before", "")

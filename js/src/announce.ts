@@ -2,6 +2,8 @@
 
 /** Where a sentence ends; the end of the text only when it is said to be over. */
 const END = /[.!?…](?=\s)|[。！？]|\n{2,}/g;
+/** Characters without an end of a sentence after which what is there is said all the same: a list, a table, a language without full stops. */
+const LONGEST = 600;
 /** Milliseconds between two announcements. */
 const PACE = 700;
 
@@ -22,7 +24,7 @@ export function sentences(text: string): [string[], string] {
 export function spoken(text: string): string {
   return text
     .replace(/```[^]*?(```|$)/g, " code ")
-    .replace(/!?\[([^\]]*)\]\([^)]*\)/g, "$1")
+    .replace(/!?\[([^[\]]{0,300})\]\([^)]{0,2000}\)/g, "$1")
     .replace(/[*_`#>|~]+/g, "")
     .replace(/\s+/g, " ")
     .trim();
@@ -38,8 +40,10 @@ export class Announcer {
   /** More of an answer. */
   grow(text: string): void {
     const [done, rest] = sentences(this.rest + text);
-    this.rest = rest;
     this.say(...done);
+    const long = rest.length > LONGEST;
+    if (long) this.say(...[spoken(rest)].filter((one) => one !== ""));
+    this.rest = long ? "" : rest;
   }
 
   /** The answer is over: what is left is said. */

@@ -26,7 +26,7 @@ export class Chat extends Frame {
     this.composer.onStop = () => void this.ask({ t: "stop" });
     this.composer.onUp = () => { if (this.talk === null) this.log.lastOfPerson()?.startEdit(); };
     this.composer.onProblem = (text) => { this.say(text); };
-    this.models.addEventListener("change", () => void this.ask({ t: "model", name: this.models.value }));
+    this.models.addEventListener("change", () => void this.choose(this.models.value));
     this.head.append(this.models);
     this.open(this.log.element, ...(this.talk === null ? [] : [this.talk.element]));
     this.problem.after(this.composer.element);
@@ -64,6 +64,7 @@ export class Chat extends Frame {
     if (shown?.k === "tool" && shown.call.state === "asked") {
       this.announcer.say(`${item.speaker} asks to use ${shown.call.name}. Allow or deny it.`);
     }
+    this.showStatus();
     this.log.follow();
   }
 
@@ -114,6 +115,11 @@ export class Chat extends Frame {
     if (!(await this.ask({ t: "send", text: draft.text, files }, buffers))) this.composer.restore(draft);
   }
 
+  private async choose(name: string): Promise<void> {
+    // One that was refused does not stay chosen.
+    if (!(await this.ask({ t: "model", name }))) this.models.value = this.store.state?.model ?? "";
+  }
+
   private async copy(item: Item): Promise<void> {
     const text = this.log.get(item.id)?.text() ?? "";
     try {
@@ -145,7 +151,7 @@ export class Chat extends Frame {
   // What is shown beside the log
 
   private newLog(readonly: boolean): Log {
-    const log = new Log(new Formulas(() => this.link.asset<MathModule>("math.js")), readonly ? null : this.acts());
+    const log = new Log(new Formulas(() => this.link.load("math.js") as Promise<MathModule>), readonly ? null : this.acts());
     log.onOlder = () => {
       const first = this.store.items[0];
       if (first !== undefined) void this.ask({ t: "page", before: first.id });
@@ -173,9 +179,16 @@ export class Chat extends Frame {
   protected override doing(): string {
     const phase = this.store.state?.phase;
     const agent = this.store.panel?.agent ?? "the agent";
+    const asked = phase === "answering" ? this.asked() : undefined;
+    if (asked !== undefined) return `${asked} waits for your decision`;
     if (this.talk !== null) return phase === "answering" ? "The conversation goes on" : "";
     if (phase === "answering") return `${agent} is answering`;
     return phase === "cell" ? `A cell is using ${agent} just now.` : "";
+  }
+
+  /** Who waits for the person's word on a tool call. */
+  private asked(): string | undefined {
+    return this.store.items.findLast((item) => item.status === "open" && item.parts.some((part) => part.k === "tool" && part.call.state === "asked"))?.speaker;
   }
 
   protected override gone(): void {

@@ -84,7 +84,11 @@ export class Composer {
 
   private submit(): void {
     const text = this.box.value;
-    if (this.answering || (!text.trim() && this.files.length === 0)) return;
+    if (!text.trim() && this.files.length === 0) return;
+    if (this.answering) {
+      this.onProblem("An answer is coming: wait for its end, or stop it with Esc. What you wrote stays here.");
+      return;
+    }
     const draft = { text, files: this.files };
     this.box.value = "";
     this.files = [];

@@ -4,7 +4,11 @@ import { Announcer } from "./announce";
 import { h } from "./dom";
 import type { Link } from "./link";
 import type { Item, State, ToKernel } from "./protocol";
+import { Pulse } from "./pulse";
 import { Store, type Listener } from "./store";
+
+/** Milliseconds after which the question what was missed is asked again, if it was not answered. */
+const PATIENT = 40_000;
 
 export abstract class Frame implements Listener {
   protected readonly store: Store;
@@ -15,6 +19,8 @@ export abstract class Frame implements Listener {
   protected readonly problem = h("div", { class: "g-problem", role: "alert" });
   protected readonly announcer: Announcer;
   private readonly live = h("div", { class: "g-hidden", "aria-live": "polite", role: "region", "aria-label": "What is said" });
+  private readonly pulse: Pulse;
+  private checkAgain = 0;
   private silent = false;
   private shown = "";
 
@@ -24,12 +30,18 @@ export abstract class Frame implements Listener {
   ) {
     this.announcer = new Announcer(this.live);
     this.store = new Store(this, (last) => { link.everything({ t: "resync", last }); });
+    this.pulse = new Pulse({
+      silence: () => link.silence(),
+      expects: () => (this.store.state?.phase ?? "idle") !== "idle",
+      check: () => { this.check(); },
+    });
     link.onMessage = (message) => { this.store.take(message); };
     link.onBusy = (silent) => {
       this.silent = silent;
       this.showStatus();
     };
     link.onGone = () => {
+      this.pulse.close();
       this.root.classList.remove("g-live"); // the transcript below shows itself
       this.status.textContent = "The kernel is gone. %gathering restore brings agents and conversations back.";
       this.gone();
@@ -43,8 +55,16 @@ export abstract class Frame implements Listener {
   }
 
   close(): void {
+    this.pulse.close();
     this.announcer.close();
     this.link.close();
+  }
+
+  /** Ask whether this is still what there is to show; a kernel that is busy is not asked again and again. */
+  private check(): void {
+    if (this.store.panel === null || performance.now() < this.checkAgain) return;
+    this.checkAgain = performance.now() + PATIENT;
+    void this.link.ask({ t: "check", last: this.store.seq }).then(() => { this.checkAgain = 0; });
   }
 
   /** Everything anew. */

@@ -38,7 +38,7 @@ export class Grid extends Frame {
   private readonly progress = h("progress", { "aria-label": "Answers", max: 1 });
   private readonly board = h("div", { class: "g-board", role: "region", "aria-label": "Answers side by side", tabindex: 0 });
   private readonly cells = new Map<string, Cell>();
-  private readonly formulas = new Formulas(() => this.link.asset<MathModule>("math.js"));
+  private readonly formulas = new Formulas(() => this.link.load("math.js") as Promise<MathModule>);
   private typed = 0;
 
   constructor(root: HTMLElement, link: Link) {
@@ -161,6 +161,7 @@ class Cell {
   private readonly foot = h("footer", { class: "g-meta" });
   private growing: Growing | null = null;
   private item: Item | null = null;
+  private compared: [string, string] | null = null;
 
   constructor(
     private readonly formulas: Formulas,
@@ -172,6 +173,7 @@ class Cell {
   /** The answer as far as it has come. */
   show(item: Item): void {
     this.item = item;
+    this.compared = null;
     const open = item.status === "open";
     this.element.dataset["done"] = item.status;
     this.growing = new Growing(this.formulas);
@@ -203,6 +205,8 @@ class Cell {
       this.show(this.item);
       return;
     }
+    if (this.compared?.[0] === base && this.compared[1] === text) return;
+    this.compared = [base, text];
     this.element.dataset["marked"] = "";
     const pieces = wordDiff(base, text).map((piece) => (piece.kind === "same" ? piece.text : h(piece.kind === "added" ? "ins" : "del", {}, piece.text)));
     this.body.replaceChildren(h("p", { class: "g-diff" }, ...pieces));

@@ -21,14 +21,15 @@ export class Link {
   onMessage: (message: FromKernel) => void = () => undefined;
   private count = 0;
   private waiting = new Map<number, { timer: number; done: (refusal: Refusal | null) => void }>();
-  private assets = new Map<string, Promise<DataView>>();
-  private assetDone = new Map<string, (buffer: DataView) => void>();
+  private heard = performance.now();
   private busy = false;
   private retry = 0;
 
   constructor(
     private readonly model: Model,
     private readonly view: string,
+    /** A module of the package. */
+    readonly load: (name: string) => Promise<unknown>,
   ) {
     model.on("msg:custom", this.receive);
     model.on("comm_live_update", this.gone);
@@ -58,20 +59,9 @@ export class Link {
     }, AGAIN);
   }
 
-  /** A module of the package, loaded once for each page and version. */
-  async asset<T>(name: string): Promise<T> {
-    const cache = globalThis as unknown as Record<string, Promise<T> | undefined>;
-    const key = `__gathering_${name}__`;
-    cache[key] ??= this.fetched(name).then(async (data) => {
-      const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
-      const url = URL.createObjectURL(new Blob([bytes], { type: "text/javascript" }));
-      try {
-        return (await import(url)) as T;
-      } finally {
-        URL.revokeObjectURL(url);
-      }
-    });
-    return cache[key];
+  /** Milliseconds since the kernel said something that is for this view. */
+  silence(): number {
+    return performance.now() - this.heard;
   }
 
   close(): void {
@@ -81,29 +71,17 @@ export class Link {
     for (const { timer } of this.waiting.values()) window.clearTimeout(timer);
   }
 
-  private fetched(name: string): Promise<DataView> {
-    let found = this.assets.get(name);
-    if (found === undefined) {
-      found = new Promise((resolve) => this.assetDone.set(name, resolve));
-      this.assets.set(name, found);
-      void this.ask({ t: "asset", name });
-    }
-    return found;
-  }
-
   private readonly gone = (): void => {
     window.clearInterval(this.retry);
     this.onGone();
   };
 
-  private readonly receive = (message: FromKernel, buffers: DataView[] | undefined): void => {
+  private readonly receive = (message: FromKernel): void => {
     const to = (message as { view?: string }).view;
     if (to !== undefined && to !== this.view) return;
+    this.heard = performance.now();
     if (message.t === "ack" || message.t === "refused") this.answered(message);
-    else if (message.t === "asset") {
-      const buffer = buffers?.[0];
-      if (buffer !== undefined) this.assetDone.get(message.name)?.(buffer);
-    } else {
+    else if (message.t !== "asset") {
       if (message.t === "hello") window.clearInterval(this.retry);
       this.onMessage(message);
     }

@@ -15,9 +15,10 @@ interface Context {
   model: Model;
   el: HTMLElement;
   view: string;
+  load: (name: string) => Promise<unknown>;
 }
 
-export function render({ model, el, view }: Context): () => void {
+export function render({ model, el, view, load }: Context): () => void {
   dress(el.getRootNode());
   const root = document.createElement("section");
   root.className = "g-panel g-live";
@@ -25,7 +26,7 @@ export function render({ model, el, view }: Context): () => void {
   root.dataset["lmSuppressShortcuts"] = "true";
   for (const name of ["keydown", "keypress", "keyup"]) root.addEventListener(name, (event) => { event.stopPropagation(); });
   el.append(root);
-  const panel = opened(root, new Link(model, view), String(model.get("kind")));
+  const panel = opened(root, new Link(model, view, load), String(model.get("kind")));
   return () => {
     panel.close();
     root.remove();

@@ -3,7 +3,7 @@
 import { button, h } from "./dom";
 import type { Formulas } from "./formulas";
 import { Growing } from "./growing";
-import { duration, money, tokens } from "./numbers";
+import { duration, estimate, money, tokens } from "./numbers";
 import type { Item, Part } from "./protocol";
 import { toolCard, type Decision } from "./toolcard";
 
@@ -21,6 +21,7 @@ export class Message {
   readonly element: HTMLElement;
   private readonly body = h("div", { class: "g-body" });
   private readonly footer = h("footer", { class: "g-footer" });
+  private readonly soFar = h("span", { class: "g-meta" });
   private readonly growing = new Map<number, Growing>();
   private readonly places: HTMLElement[] = [];
   private editing = false;
@@ -141,6 +142,9 @@ export class Message {
   private waits(): void {
     const empty = this.item.parts.every((part) => part.k !== "text" || part.text === "");
     this.element.classList.toggle("g-empty", empty && this.item.status === "open");
+    if (this.item.status !== "open") return;
+    if (this.soFar.parentNode === null) this.footer.replaceChildren(this.soFar);
+    this.soFar.textContent = estimate(this.item.parts.reduce((sum, part) => sum + (part.k === "tool" ? 0 : part.text.length), 0));
   }
 
   private finish(): void {

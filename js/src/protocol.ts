@@ -114,6 +114,7 @@ export type FromKernel =
 export type ToKernel =
   | { t: "ready" }
   | { t: "resync"; last: number }
+  | { t: "check"; last: number }
   | { t: "send"; text: string; files: { name: string; media_type: string }[] }
   | { t: "stop" }
   | { t: "retry"; id: string }

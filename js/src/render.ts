@@ -11,10 +11,14 @@ import { Marked, type Token, type TokenizerAndRendererExtension, type Tokens } f
 import { highlighted } from "./highlight";
 
 const LINK = /^(?:https?:\/\/|mailto:)/i;
-const INLINE_MATH = /^(?:\$\$([^]+?)\$\$|\$(?=[^\s$])([^$\n]*?[^\s$\\])\$(?!\d)|\\\(([^]+?)\\\)|\\\[([^]+?)\\\])/;
+// The bounds keep text with many openings and no end from being searched to its end for each of them.
+const INLINE_MATH = /^(?:\$\$([^]{1,4000}?)\$\$|\$(?=[^\s$])([^$\n]{0,1000}?[^\s$\\])\$(?!\d)|\\\(([^]{1,1000}?)\\\)|\\\[([^]{1,4000}?)\\\])/;
 const MATH_START = /\$|\\\(|\\\[/;
 /** Characters from which on code is shown without colours: the parser would take longer than a frame. */
 const LONGEST_COLOURED = 20_000;
+
+/** Characters from which on a text is not parsed: nobody waits seconds for its first line. */
+const LONGEST_PARSED = 200_000;
 
 const TAGS = [
   ...["p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "li", "pre", "code", "em", "strong", "del"],
@@ -74,15 +78,19 @@ purifier.addHook("afterSanitizeAttributes", (node) => {
   }
 });
 
-/** The blocks of a Markdown text, as the parser sees them. */
+/** The blocks of a Markdown text, as the parser sees them; what it cannot read is one block. */
 export function blocks(text: string): Token[] {
-  return parser.lexer(text);
+  try {
+    if (text.length <= LONGEST_PARSED) return parser.lexer(text);
+  } catch {
+    // one block, then
+  }
+  return [{ type: "text", raw: text, text }];
 }
 
-/** Safe nodes for a Markdown text. */
+/** Safe nodes for a Markdown text; the text as it is where the parser cannot read it, a thousand quotes in each other for example. */
 export function markdown(text: string, options: { colour?: boolean } = {}): DocumentFragment {
-  const html = parser.parse(text, { async: false });
-  const fragment = purifier.sanitize(html, {
+  const fragment = purifier.sanitize(parsed(text), {
     ALLOWED_TAGS: TAGS,
     ALLOWED_ATTR: ATTRIBUTES,
     ALLOW_DATA_ATTR: false,
@@ -92,6 +100,15 @@ export function markdown(text: string, options: { colour?: boolean } = {}): Docu
   for (const code of fragment.querySelectorAll<HTMLElement>("pre > code")) dress(code, options.colour ?? true);
   for (const table of fragment.querySelectorAll("table")) wrap(table, "g-table");
   return fragment;
+}
+
+function parsed(text: string): string {
+  try {
+    if (text.length <= LONGEST_PARSED) return parser.parse(text, { async: false });
+  } catch {
+    // as it is, then
+  }
+  return `<pre><code>${escaped(text)}</code></pre>`;
 }
 
 /** A formula's MathML, made by KaTeX; only its presentation is kept. */

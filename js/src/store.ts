@@ -19,7 +19,8 @@ export class Store {
   panel: PanelInfo | null = null;
   state: State | null = null;
   data = new Map<string, unknown>();
-  private seq = 0;
+  /** The number of the last change that is shown. */
+  seq = 0;
   private behind = false;
 
   constructor(
@@ -57,6 +58,7 @@ export class Store {
   }
 
   private page(message: FromKernel & { t: "page" }): void {
+    if (message.before !== this.items[0]?.id) return; // asked for twice, or everything came anew meanwhile
     this.items.unshift(...message.items);
     this.more = message.more;
     this.listener.paged?.(message.items);

@@ -84,7 +84,9 @@ function question(call: Call, speaker: string, decide: (decision: Decision) => v
   const edit = button("Edit arguments", () => {
     edited.hidden = !edited.hidden;
     edit.setAttribute("aria-expanded", String(!edited.hidden));
-    if (!edited.hidden) edited.focus();
+    if (edited.hidden) return;
+    row.scrollIntoView({ block: "nearest" }); // Allow must be in sight of what it allows
+    edited.focus({ preventScroll: true });
   });
   edit.setAttribute("aria-expanded", "false");
   const row = h(

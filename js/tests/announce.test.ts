@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { sentences, spoken } from "../src/announce";
-import { duration, money, tokens } from "../src/numbers";
+import { duration, estimate, money, tokens } from "../src/numbers";
 
 test("only whole sentences are said, the rest waits", () => {
   assert.deepEqual(sentences("One. Two! Thr"), [["One.", "Two!"], " Thr"]);
@@ -18,7 +18,8 @@ test("Markdown is spoken without its signs", () => {
 
 test("figures are read as people write them", () => {
   assert.equal(tokens(1234, 5), "1,234 in, 5 out");
-  assert.equal(tokens(null, 5), "");
+  assert.deepEqual([tokens(null, 5), tokens(0, 0)], ["", ""]);
+  assert.deepEqual([estimate(0), estimate(1), estimate(5000)], ["", "about 1 tokens so far", "about 1,250 tokens so far"]);
   assert.deepEqual([money(null), money(0), money(0.00042), money(1.5)], ["", "", "$0.00042", "$1.50"]);
   assert.deepEqual([duration(null), duration(12.4), duration(1500)], ["", "12 ms", "1.5 s"]);
 });

@@ -89,3 +89,13 @@ test("a kind of message that is not known is passed over", () => {
   store.take({ t: "weather", seq: 1 } as never);
   assert.deepEqual(told, []);
 });
+
+test("a page that comes twice is taken once", () => {
+  const { store, told } = watched();
+  store.take(hello(1, [item("b")], true));
+  const page = { t: "page", view: "v", before: "b", items: [item("a")], more: false } as const;
+  store.take({ ...page, items: [...page.items] });
+  store.take({ ...page, items: [...page.items] });
+  assert.deepEqual(store.items.map((one) => one.id), ["a", "b"]);
+  assert.equal(told.filter((one) => one.startsWith("paged")).length, 1);
+});

@@ -254,6 +254,117 @@ def test_the_payloads_do_work_where_nothing_stops_them(kernel: Kernel) -> None:
     assert kernel.requests
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "> " * 5000 + "x",
+        "- " * 1000 + "x",
+        "[" * 20_000,
+        "\\(" * 20_000,
+        "`" * 20_001,
+        "w" * 300_000,
+        "\u202e" * 5000,
+    ],
+    ids=["quotes", "lists", "brackets", "formulas", "ticks", "long", "bidi"],
+)
+def test_no_text_ends_a_panel(kernel: Kernel, text: str) -> None:
+    """What the parser cannot read, or not in time, is shown as it is; the panel goes on, and never asks for it again."""
+    kernel.hello()
+    kernel.change(t="start", item=item("a1", status="open"))
+    half = len(text) // 2
+    kernel.change(t="delta", id="a1", part=0, k="text", off=0, text=text[:half])
+    kernel.change(t="delta", id="a1", part=0, k="text", off=half, text=text[half:])
+    kernel.change(t="end", id="a1", sizes=[len(text)], **END)
+    kernel.change(t="start", item=item("a2", text="And **on**"))
+    expect(kernel.root.locator("[data-id=a2] strong")).to_have_text("on")
+    expect(kernel.root.locator("[data-id=a1]")).to_have_attribute("data-done", "done")
+    assert kernel.sent("resync") == []
+
+
+def test_a_model_that_was_refused_is_not_chosen(kernel: Kernel) -> None:
+    """The list shows the model that answers, not the one that could not be had."""
+    kernel.hello(models=["scripted:script", "nobody:none"])
+    models = kernel.root.get_by_role("combobox", name="Model")
+    models.select_option("nobody:none")
+    number = kernel.wait_for("model")["n"]
+    kernel.tell({"t": "refused", "view": kernel.view, "n": number, "message": "unknown provider", "next": ""})
+    expect(models).to_have_value("scripted:script")
+    expect(kernel.root.get_by_role("alert").first).to_have_text("unknown provider")
+
+
+def test_after_sleep_the_kernel_is_asked_what_was_missed(kernel: Kernel) -> None:
+    """When the page is seen again, a question of a few bytes tells of what was lost, even if nothing comes after it."""
+    kernel.hello()
+    kernel.page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+    assert kernel.wait_for("check")["last"] == 0
+    kernel.hello(item("a1", text="What was missed"))
+    expect(kernel.root.locator("[data-id=a1]")).to_contain_text("What was missed")
+
+
+def test_messages_asked_for_twice_are_shown_once(kernel: Kernel) -> None:
+    """Two presses of the button for earlier messages bring one page."""
+    kernel.hello(item("a1", text="new"), more=True)
+    for _ in range(2):
+        kernel.root.get_by_role("button", name="Earlier messages").click()
+    page = {"t": "page", "view": kernel.view, "before": "a1", "items": [item("a0", text="old")], "more": True}
+    for _ in range(2):
+        kernel.tell(page)
+    expect(kernel.root.locator("article")).to_have_count(2)
+
+
+def test_one_busy_kernel_does_not_keep_the_panels_of_another_waiting(kernel: Kernel) -> None:
+    """A view whose page waits for the modules from a kernel that is silent says so, and asks its own."""
+    kernel.page.evaluate(
+        """async () => {
+            const bytes = await (await fetch("/panel.js")).arrayBuffer();
+            const fake = (answers, version) => {
+                const told = new Set();
+                const asked = [];
+                return { asked, get: (name) => name === "version" ? version : "chat",
+                    on: (name, call) => { if (name === "msg:custom") told.add(call); }, off: (name, call) => told.delete(call),
+                    send: (message) => {
+                        asked.push(message.t);
+                        if (answers && message.t === "asset") for (const call of [...told])
+                            call({ t: "asset", view: message.view, name: message.name, version: "" }, [new DataView(bytes)]);
+                    } };
+            };
+            const stub = (await import("/stub.js")).default;
+            const place = (id) => { const el = document.createElement("div"); el.id = id; document.body.append(el); return el; };
+            window.silent = fake(false, "other");
+            window.ready = fake(true, "other");
+            stub.render({ model: window.silent, el: place("silent") });
+            stub.render({ model: window.ready, el: place("ready") });
+        }"""
+    )
+    expect(kernel.page.locator("#silent")).to_contain_text("The kernel is busy")
+    expect(kernel.page.locator("#ready .g-panel")).to_be_attached()
+    expect(kernel.page.locator("#silent .g-panel")).to_be_attached()
+    assert kernel.page.evaluate("() => window.silent.asked.filter((t) => t === 'asset').length") == 1
+
+
+def test_how_much_has_come_is_seen_while_it_comes(kernel: Kernel) -> None:
+    """Tokens are estimated below an answer that grows, and who waits for a decision is said."""
+    kernel.hello()
+    kernel.change(t="start", item=item("a1", status="open"))
+    kernel.change(t="delta", id="a1", part=0, k="text", off=0, text="word " * 80)
+    expect(kernel.root.locator("[data-id=a1]")).to_contain_text("about 100 tokens so far")
+    kernel.change(t="tool", id="a1", part=1, call=call("asked"))
+    state = {
+        "phase": "answering",
+        "model": "m",
+        "tokens": {"input": 0, "output": 0},
+        "cost": None,
+        "turns": 0,
+        "branch": 0,
+    }
+    kernel.change(t="state", state=state)
+    expect(kernel.root.get_by_role("status")).to_have_text("ada waits for your decision")
+    kernel.root.get_by_role("textbox", name="Message").fill("And then?")
+    kernel.root.get_by_role("textbox", name="Message").press("Enter")
+    expect(kernel.root.get_by_role("alert").filter(has_text="An answer is coming")).to_be_visible()
+    expect(kernel.root.get_by_role("textbox", name="Message")).to_have_value("And then?")
+
+
 def test_an_answer_is_drawn_while_it_comes(kernel: Kernel) -> None:
     """Deltas become Markdown block by block, figures stand below when it is done, sentences are announced."""
     kernel.hello()

@@ -15,7 +15,10 @@ import pytest
 
 import gathering
 from gathering import tool
+from gathering.core.events import UsageUpdate
+from gathering.core.messages import Usage
 from gathering.core.portal import portal
+from gathering.core.stream import TextStream
 from gathering.notebook.items import Item
 from gathering.notebook.panel import ChatPanel
 from gathering.storage import SQLiteStore
@@ -428,7 +431,7 @@ def test_an_export_to_another_form_says_which_there_are(opened: Callable[..., Pa
 
 def test_the_transcript_is_short_and_the_same_each_time(opened: Callable[..., Page]) -> None:
     """What stands in the notebook has no address, id or time, and of a long conversation only the newest part."""
-    from gathering.notebook.saved import conversation_bundle
+    from gathering.notebook.saved import kept_bundle
 
     page = opened(["word " * 500] * 20)
     for i in range(20):
@@ -439,5 +442,117 @@ def test_the_transcript_is_short_and_the_same_each_time(opened: Callable[..., Pa
     assert "question 1\n" not in kept["text/plain"]
     assert "earlier messages are not kept here" in kept["text/markdown"]
     assert sum(map(len, kept.values())) < 50_000
-    assert kept == conversation_bundle("ada", items, 12_000)
+    assert kept == kept_bundle("ada", items)
     assert repr(page.panel) == "ChatPanel('Chat with ada')"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["word " * 20_000, "字" * 50_000, "<&>" * 20_000, "a | b\n" * 9_000],
+    ids=["long", "cjk", "html", "rows"],
+)
+def test_twenty_transcripts_stay_below_a_megabyte(opened: Callable[..., Page], text: str) -> None:
+    """Whatever was said, what one panel leaves is a twentieth of a megabyte at most, and says what it leaves out."""
+    page = opened([text])
+    page.panel.ask("Say much")
+    kept = page.panel.saved.bundle()
+    assert sum(len(form.encode()) for form in kept.values()) < 50_000
+    assert "export() writes them" in kept["text/plain"]
+    assert text[:20].strip() in kept["text/plain"]
+
+
+def test_an_exported_notebook_makes_the_same_agent(opened: Callable[..., Page], tmp_path: Path) -> None:
+    """Its first cells describe the agent as it is, what only code can make is named, and each message is asked again."""
+    page = opened(["Yes."], history="A careful teacher", personality_blocks=["patient"], tools=["calculator"])
+    page.panel.ask("Are you there?")
+    page.panel.export(tmp_path / "chat.ipynb")
+    book = nbformat.read(tmp_path / "chat.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+    agent, question = book.cells[1], book.cells[2]
+    assert agent.source.startswith("%%gathering agent ada\n# made by code, put it in again: llm_provider")
+    assert "history: A careful teacher" in agent.source
+    assert "patient" in agent.source
+    assert "calculator" in agent.source
+    assert question.source == "%%gathering ask ada\nAre you there?"
+    assert question.outputs[0].data["text/plain"] == "Yes."
+
+
+def test_a_view_that_missed_nothing_is_not_told_everything(opened: Callable[..., Page]) -> None:
+    """``check`` is answered with an ack alone by who is up to date, and with everything by who is not."""
+    page = opened(["Yes."])
+    page.ask("ready")
+    page.ask("send", text="Hi")
+    page.ended()
+    number = page.request("check", last=page.seq)
+    message, _ = page.messages.get(timeout=PATIENCE)
+    assert (message["t"], message["n"]) == ("ack", number)
+    shown, page.items = page.texts(), []
+    page.ask("check", last=page.seq - 1)
+    assert page.texts() == shown == ["Hi", "Yes."]
+
+
+def test_what_a_model_says_before_a_tool_is_there_while_a_person_is_asked(
+    opened: Callable[..., Page],
+) -> None:
+    """The last word before a tool call does not wait for the decision."""
+
+    @tool(permissions=["write"])
+    def send_mail(to: str) -> str:
+        """Send a mail."""
+        return f"sent to {to}"
+
+    wants = {
+        "content": "I would like to send",
+        "tool_calls": [{"name": "send_mail", "arguments": {"to": "bob"}}],
+    }
+    page = opened([wants, "Done."], tools=[send_mail], permissions=["ask * write"])
+    page.ask("ready")
+    page.request("send", text="Mail bob")
+    asked = page.until(lambda m: m["t"] == "tool" and m["call"]["state"] == "asked")
+    assert page.items[-1]["parts"][0]["text"] == "I would like to send"
+    page.ask("decide", call=asked["call"]["id"], effect="allow")
+    assert page.ended()["status"] == "done"
+
+
+class Counting(ScriptedProvider):
+    """Counts tokens with every piece, as some services do."""
+
+    def stream(self, messages: Any, tools: Any = None, **params: Any) -> Any:
+        inner = super().stream(messages, tools, **params)
+
+        async def batches() -> AsyncIterator[Any]:
+            count = 0
+            async for batch in inner.batches_async():
+                count += 1
+                yield [*batch, UsageUpdate(Usage(10, count))]
+
+        return TextStream(inner.batches, batches)
+
+    def get_cost(self, usage: Usage) -> float | None:
+        return 0.001 * (usage.output_tokens or 0)
+
+
+def test_tokens_and_cost_grow_while_an_answer_comes(opened: Callable[..., Page]) -> None:
+    """Figures of the calls of one turn add up, never go back, and do not travel more often than text does."""
+
+    @tool
+    def now() -> str:
+        """The time."""
+        return "noon"
+
+    page = opened(
+        Counting([{"content": "a b c", "tool_calls": [{"name": "now", "arguments": {}}]}, "word " * 400]),
+        tools=[now],
+    )
+    page.ask("ready")
+    page.request("send", text="Hi")
+    states: list[dict[str, Any]] = []
+
+    def noted(message: dict[str, Any]) -> bool:
+        states.extend(m["state"] for m in message.get("messages", [message]) if m["t"] == "state")
+        return bool(states) and len(states) > 1 and states[-1]["phase"] == "idle"
+
+    page.until(noted)
+    figures = [state["tokens"]["output"] for state in states]
+    assert figures == sorted(figures)
+    assert len(figures) < 100
+    assert states[-1]["cost"] == pytest.approx(0.001 * figures[-1])
