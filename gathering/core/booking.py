@@ -24,6 +24,8 @@ __all__ = ["Booking"]
 _MARGIN = 2.0
 #: No service reads an image as more tokens than this, but for a few small models.
 _IMAGE_TOKENS = 4000
+#: Parameters that ask for several answers at once, each of which is paid.
+_ANSWERS = ("n", "best_of", "candidateCount", "candidate_count")
 #: No service writes faster (tokens a second): what may have been written before the first piece was to be seen.
 _FASTEST = 3000
 
@@ -53,6 +55,8 @@ class Booking:
         if self.provider.get_cost(Usage(1, 1, 0, 0)) == 0.0:
             self.amount = 0.0
             return
+        if beyond := self.provider.unpriced(self.tools, self.params):
+            self._refuse_beyond(beyond)
         self.read = _tokens_read(self.provider, self.messages, self.tools, self.params)
         self.amount = self._cost(self.read, _most_written(self.provider, self.params))
         if self.amount is None:
@@ -137,6 +141,19 @@ class Booking:
             cost=cost,
         )
 
+    def _refuse_beyond(self, what: str) -> None:
+        """Refuse or ask about a call whose tokens have a price, but not all that it may cost."""
+        for one in self.budgets:
+            if not one.allows_unknown(f"{self._label()} with {what}"):
+                raise BudgetExceededError(
+                    f"what {self._label()} may cost with {what}, is not known before, and the budget of "
+                    f"{dollars(one.ceiling)} USD counts every call, so it was not sent: leave it out, or allow such "
+                    "calls with on_unknown='allow'",
+                    ceiling=one.ceiling,
+                    spent=one.spent,
+                    booked=one.booked,
+                )
+
     def _refuse_unknown(self) -> None:
         for one in self.budgets:
             if not one.allows_unknown(self._label()):
@@ -165,9 +182,16 @@ def _tokens_read(
 
 
 def _most_written(provider: ILLMProvider, params: Mapping[str, Any]) -> int:
-    """The most tokens the answer can have: what the call or the provider's configuration says, else the model's limit."""
+    """The most tokens the answers can have: what the call or the provider's configuration says, else the model's limit."""
+    answers = max(_asked(provider, params, name) or 1 for name in _ANSWERS)
+    limit = _asked(provider, params, "max_tokens")
+    return answers * (provider.get_max_output() if limit is None else limit)
+
+
+def _asked(provider: ILLMProvider, params: Mapping[str, Any], name: str) -> int | None:
+    """The figure that is sent under this name."""
     for source in (params, getattr(provider, "params", {}), provider.config):
         with contextlib.suppress(AttributeError, TypeError, ValueError):
-            if source.get("max_tokens") is not None:
-                return int(source["max_tokens"])
-    return provider.get_max_output()
+            if source.get(name) is not None:
+                return int(source[name])
+    return None

@@ -131,6 +131,10 @@ class ILLMProvider(ABC):
         price = own_price(self.name, self.model)
         return None if price is None else price.cost(usage)
 
+    def unpriced(self, tools: list[ToolSpec] | None, params: Mapping[str, Any]) -> str:
+        """What of this request could cost more than its tokens at the known price; empty where nothing could."""
+        return ""
+
     def cost_of(self, completion: Completion) -> float | None:
         """US dollars for this answer, None where the price is not known."""
         return 0.0 if completion.source == "cache" else self.get_cost(completion.usage)

@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import time
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import Any, Protocol, Self, TypeAlias
 
@@ -107,6 +107,10 @@ class StandIn(ILLMProvider):
     def get_cost(self, usage: Usage) -> float | None:
         """The provider's own price."""
         return self.provider.get_cost(usage)
+
+    def unpriced(self, tools: list[ToolSpec] | None, params: Mapping[str, Any]) -> str:
+        """What the provider says."""
+        return self.provider.unpriced(tools, params)
 
     def cost_of(self, completion: Completion) -> float | None:
         """The provider's own price; nothing for what a cache gave."""

@@ -20,6 +20,7 @@ from gathering.llm.anthropic_params import has_native_output, most_tokens
 from gathering.llm.anthropic_stream import MessagesStream
 from gathering.llm.courses import amended, continued
 from gathering.llm.exchange import Course
+from gathering.llm.extras import runs_at_the_service
 from gathering.llm.http import HTTPProvider
 from gathering.llm.keys import Secret
 from gathering.llm.prices import price_of
@@ -139,13 +140,9 @@ class AnthropicProvider(HTTPProvider):
             said = [*messages, paused.message().to_dict()]
             return call(said, tools, params, stream=stream)[0] if is_paused(paused) else None
 
-        if any(_runs_at_the_service(tool) for tool in tools or ()):
+        if any(map(runs_at_the_service, tools or ())):
             origin = self.dialect.origin
             run = continued(run, following, lambda before, after: joined(before, after, origin))
         if params.get("output") and self.structured_output == "native":
             run = amended(run, lambda completion: replace(completion, output_mode="native"))
         return run, line
-
-
-def _runs_at_the_service(tool: ToolSpec) -> bool:
-    return "function" not in tool and tool.get("type", "custom") != "custom"

@@ -91,9 +91,19 @@ def is_paused(completion: Completion) -> bool:
 def joined(before: Completion, after: Completion, origin: str) -> Completion:
     """A paused answer and what followed it, as one answer."""
     content = [*before.raw["content"], *after.raw["content"]]
-    whole = completion_of({**after.raw, "content": content}, after.model, origin)
+    usage = _added(before.raw.get("usage"), after.raw.get("usage"))
+    whole = completion_of({**after.raw, "content": content, "usage": usage}, after.model, origin)
     attempts = before.attempts + after.attempts - 1
     return replace(whole, usage=before.usage + after.usage, attempts=attempts)
+
+
+def _added(one: Any, other: Any) -> Any:
+    """The figures of two requests, one by one; what is no figure is the later one's."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return {**one, **{k: _added(one.get(k), v) for k, v in other.items()}}
+    if count_of(one) is not None and count_of(other) is not None:
+        return one + other
+    return one if other is None else other
 
 
 def error_of(body: Any) -> ProviderError | None:

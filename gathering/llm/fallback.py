@@ -159,6 +159,10 @@ class FallbackProvider(ILLMProvider):
         known = [c for c in costs if c is not None]
         return max(known) if len(known) == len(costs) else None
 
+    def unpriced(self, tools: list[ToolSpec] | None, params: Mapping[str, Any]) -> str:
+        """What the first of them says that has something to say."""
+        return next(filter(None, (p.unpriced(tools, params) for p in self.providers)), "")
+
     def cost_of(self, completion: Completion) -> float | None:
         """What the one that answered asks for this answer."""
         provider = self._answerer(completion)

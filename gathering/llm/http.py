@@ -18,26 +18,22 @@ from collections.abc import (
     Callable,
     Generator,
     Iterable,
-    Iterator,
     Mapping,
-    Sequence,
 )
 from contextlib import aclosing
 from typing import Any, ClassVar
 
 from gathering.core.errors import (
     AuthenticationError,
-    ConfigurationError,
     GatheringError,
     LiveCallError,
     MalformedResponseError,
     ProviderError,
 )
 from gathering.core.events import Done
-from gathering.core.interfaces import ILLMProvider
 from gathering.core.masking import mask
 from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage
-from gathering.core.offers import Embeddings, ModelInfo, TokenCount
+from gathering.core.offers import ModelInfo, TokenCount
 from gathering.core.portal import beat
 from gathering.core.session import refuse_live_call
 from gathering.core.stream import Batch, TextStream
@@ -45,13 +41,15 @@ from gathering.llm import prices
 from gathering.llm.admission import LONGEST_WAIT, Admission
 from gathering.llm.circuit import circuit_of
 from gathering.llm.connection import address_of
-from gathering.llm.counting import estimate, learn
-from gathering.llm.embeddings import EmbeddingForm, Vector, checked_texts
+from gathering.llm.counting import learn
+from gathering.llm.embedding_calls import EmbeddingCalls
 from gathering.llm.exchange import Course, Dialect, Request, course
 from gathering.llm.faults import fault_of_answer
+from gathering.llm.figures import count_of
 from gathering.llm.keys import Secret, carries_key, find_key, is_loopback, key_hint, source_of_key
+from gathering.llm.known import KnownModel
 from gathering.llm.limits import gate_of
-from gathering.llm.listing import infos_in, known_model, remember
+from gathering.llm.listing import infos_in, remember
 from gathering.llm.options import PARAMETERS, checked_options
 from gathering.llm.plain import PlainDialect
 from gathering.llm.wire import Fetched, Headers, Line, fetch, pump, pump_async
@@ -62,7 +60,7 @@ __all__ = ["HTTPProvider"]
 CONNECT_TIMEOUT, READ_TIMEOUT, PROBE_TIMEOUT = 5.0, 600.0, 3.0
 
 
-class HTTPProvider(ILLMProvider):
+class HTTPProvider(KnownModel, EmbeddingCalls):
     """A provider that is asked by HTTP.
 
     Configuration: ``model``, ``api_key``, ``base_url``, ``timeout`` (seconds of silence that are borne, 600),
@@ -76,12 +74,8 @@ class HTTPProvider(ILLMProvider):
     default_base_url: ClassVar[str] = ""
     base_url_variable: ClassVar[str] = ""
     key_variable: ClassVar[str] = ""
-    #: Tokens the model holds when the configuration does not say.
-    default_context: ClassVar[int] = 8192
     #: Further options a subclass takes.
     more_options: ClassVar[tuple[str, ...]] = ()
-    #: The service's endpoint for embeddings, if it has one.
-    embedding_form: EmbeddingForm | None = None
 
     dialect: Dialect
     #: How a retry waits; tests put a function here that only takes notes.
@@ -91,7 +85,7 @@ class HTTPProvider(ILLMProvider):
     def __init__(self, name: str, config: Mapping[str, Any]) -> None:
         config = checked_options(name, config, self.more_options)
         super().__init__(name, config)
-        self.params: dict[str, Any] = {
+        self.params = {
             **config.get("params", {}),
             **{p: config[p] for p in PARAMETERS if p in config},
         }
@@ -170,20 +164,6 @@ class HTTPProvider(ILLMProvider):
         remember(self.name, self.base_url, infos)
         return prices.priced(self.name, infos)
 
-    def embed(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
-        """One vector for each text, in as many requests as it takes. Raises ``ConfigurationError`` without such a model."""
-        form, name, batches = self._embedding(texts, model)
-        return _joined(
-            f"{self.name}:{name}",
-            [self._read(form, self.ask(form.path, form.body(name, part)), len(part)) for part in batches],
-        )
-
-    async def embed_async(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
-        """The same vectors, awaited."""
-        form, name, batches = self._embedding(texts, model)
-        answers = [(await self.ask_async(form.path, form.body(name, part)), len(part)) for part in batches]
-        return _joined(f"{self.name}:{name}", [self._read(form, *answer) for answer in answers])
-
     def ask(self, path: str, body: Mapping[str, Any]) -> Any:
         """The JSON that a path below the base URL answers to this body, with a call's retries and errors."""
         for batch in pump(*self._plain_call(path, body)):  # noqa: B007 - the last one counts
@@ -197,9 +177,10 @@ class HTTPProvider(ILLMProvider):
     def counted(self, path: str, body: Mapping[str, Any], figure: str) -> TokenCount | None:
         """The service's own count in this figure of its answer; None where it cannot be asked."""
         try:
-            return TokenCount(int(self.ask(path, body)[figure]), exact=True)
-        except (ProviderError, LiveCallError, LookupError, TypeError, ValueError):
+            count = count_of(self.ask(path, body)[figure])
+        except (ProviderError, LiveCallError, LookupError, TypeError):
             return None
+        return None if count is None else TokenCount(count, exact=True)
 
     def is_available(self) -> bool:
         """Whether the service answers and takes the key; one short request, no retry."""
@@ -225,33 +206,6 @@ class HTTPProvider(ILLMProvider):
     def key_source(self) -> str | None:
         """Where the key comes from (never the key itself); None where there is none."""
         return source_of_key(self.key_variable, self.config.get("api_key"), needed=self.needs_key)
-
-    def get_token_count(self, text: str) -> int:
-        """How many tokens the text has: an estimate, better with each answer of this model."""
-        return estimate(self.name, self.model, text)
-
-    def listed(self) -> ModelInfo | None:
-        """What the service's list said of this model in this process, None if it was not asked for."""
-        return known_model(self.name, self.base_url, self.model)
-
-    def get_max_tokens(self) -> int:
-        """Tokens the model can read and write in one call together.
-
-        As configured, as the service listed it in this process, as the table of prices has it, or as is usual there.
-        """
-        if given := self.config.get("context"):
-            return int(given)
-        known = self.listed()
-        return (known and known.context) or prices.context_of(self.name, self.model) or self.default_context
-
-    def get_max_output(self) -> int:
-        """Tokens the model can write in one call, as listed, or all it holds."""
-        known = self.listed()
-        return (known and known.max_output) or self.get_max_tokens()
-
-    def get_cost(self, usage: Usage) -> float | None:
-        """US dollars for this usage by the table of prices; None where the model is not in it."""
-        return prices.cost(self.name, self.model, usage)
 
     def signed(self, error: ProviderError) -> ProviderError:
         """The error with provider and model in it and without any key: every error leaves through here."""
@@ -344,22 +298,6 @@ class HTTPProvider(ILLMProvider):
             gate.allow(*allowed)
         return Admission(gate, circuit_of(self.name, self.base_url), self.max_wait)
 
-    def _embedding(
-        self, texts: Sequence[str], model: str | None
-    ) -> tuple[EmbeddingForm, str, Iterator[Sequence[str]]]:
-        form, texts = self.embedding_form, checked_texts(texts)
-        if form is None:
-            raise ConfigurationError(
-                f"{self.name} has no embeddings: use another provider, or gathering.provider('local').embed(...)"
-            )
-        return form, form.model(self.name, self.model, model), form.batches(texts)
-
-    def _read(self, form: EmbeddingForm, body: Any, count: int) -> tuple[list[Vector], Usage]:
-        try:
-            return form.read(body, count)
-        except ProviderError as err:
-            raise self.signed(err) from err.__cause__
-
     def _line(self, path: str, method: str, timeout: float, key: Secret | None = None) -> Line:
         headers = Headers(
             {
@@ -408,11 +346,6 @@ def _completion_in(batch: Batch) -> Completion:
     last = batch[-1]
     assert isinstance(last, Done), "a course ends with Done"
     return last.completion
-
-
-def _joined(model: str, parts: Sequence[tuple[list[Vector], Usage]]) -> Embeddings:
-    vectors = tuple(vector for part, _ in parts for vector in part)
-    return Embeddings(vectors, model, sum((usage for _, usage in parts), Usage()))
 
 
 async def _after(

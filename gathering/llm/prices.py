@@ -21,7 +21,7 @@ from gathering.core.prices import FREE, Price, Tier, own_price, set_price
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice
 
-__all__ = ["context_of", "cost", "price_of", "priced", "set_price", "warm"]
+__all__ = ["context_of", "cost", "price_of", "priced", "search_fee", "set_price", "warm"]
 
 #: Served by the user's own machine.
 _OWN_MACHINE = frozenset({"llamacpp", "lmstudio", "local", "ollama", "vllm"})
@@ -92,6 +92,20 @@ def _listed(provider: str, model: str, slot: int) -> Price | None:
 
     found = _row(provider, model)
     return None if found is None else _as_price(found.get_prices(datetime.now(tz=UTC)))
+
+
+@functools.lru_cache(maxsize=1024)
+def search_fee(provider: str, model: str) -> float | None:
+    """US dollars for one web search that the service makes for a model; None where the table does not say."""
+    from datetime import UTC, datetime
+
+    found = _row(provider, model) if model else None
+    fee = (
+        None
+        if found is None
+        else getattr(found.get_prices(datetime.now(tz=UTC)), "web_searches_kcount", None)
+    )
+    return None if fee is None else float(getattr(fee, "base", fee)) / 1000
 
 
 def _row(provider: str, model: str) -> Any:
