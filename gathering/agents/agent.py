@@ -16,12 +16,12 @@ from gathering.agents.asking import OneTurn, Question, drained, reply_in, there
 from gathering.agents.branches import Branch
 from gathering.agents.competency import Competency
 from gathering.agents.guardrails import guarded, guardrails_of
-from gathering.agents.memory import WindowMemory
 from gathering.agents.output import Output
 from gathering.agents.parts import checked_message, checked_store, memory_of, policy_of, provider_of, tools_of
 from gathering.agents.personality import PersonalityBlock, warn_of_conflicts
 from gathering.agents.prompt import Explanation, system_parts, system_text
-from gathering.agents.turns import Turns, difference
+from gathering.agents.travel import TimeTravel
+from gathering.agents.turns import Turns
 from gathering.core import display
 from gathering.core.budget import Purse
 from gathering.core.drive import adrive, drive
@@ -46,8 +46,6 @@ from gathering.core.stream import Batch, Stream
 from gathering.core.tooling import tool_spec
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from gathering.agents.conversation import Conversation
     from gathering.storage import Trace
 
@@ -57,7 +55,7 @@ __all__ = ["Agent"]
 ANSWER_TOKENS = 1024
 
 
-class Agent(IAgent):
+class Agent(TimeTravel):
     """A language model with a name, a personality, competencies, tools and a memory.
 
     ``llm_provider`` is a provider or ``"provider:model"`` (the default model if None). Tools may be names of the
@@ -237,103 +235,12 @@ class Agent(IAgent):
 
         return self.version if digest_of(described(self)) == self.digest else None
 
-    def fork(self, at: int | str | None = None) -> Agent:
-        """The same agent after turn ``at`` (1 is the first, -1 the last, or a turn's id), with a conversation of its own.
-
-        Without ``at``: as it is now. Raises ``ConfigurationError`` for a turn there is not.
-        """
-        turns = self.turns.until(at)
-        twin = self._with(turns, memory=self._memory_of(turns, whole=at is None))
-        twin.branch = twin.branch_here(self._written()) if len(turns) else None
-        return twin
-
-    def rewind(self, count: int = 1) -> Self:
-        """The agent itself, as it was ``count`` turns ago. The trace keeps what was said.
-
-        Raises ``ConfigurationError`` when it has not taken that many turns.
-        """
-        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= len(self.turns):
-            raise ConfigurationError(
-                f"cannot rewind {count!r} turns: give a number from 0 to {len(self.turns)}"
-            )
-        with self._one_turn():
-            turns = self.turns.until(len(self.turns) - count)
-            self.memory, self.turns = self._memory_of(turns), turns
-            self.branch = self.branch_here(self._written())
-            self.keep_branch()
-        return self
-
-    def branch_here(self, origin: str) -> Branch:
-        """The place where it stands now, after its last turn, on the path of this conversation."""
-        return Branch(origin, self.turns[-1].turn_id if len(self.turns) else None)
-
-    def _written(self) -> str:
-        """The conversation in which the trace has its last turn: a fork that said nothing yet has none of its own."""
-        return self.branch.origin if self.branch else self.conversation
-
-    def keep_branch(self) -> None:
-        """Have the trace say where its conversation goes on from, if it does not yet."""
-        branch, self.branch = self.branch, None
-        if branch is not None:
-            branch.keep(self._recorder(), self.name, self.conversation)
-
-    def replay(self, model: ILLMProvider | str | None = None, **parts: Any) -> Agent:
-        """Another agent that is asked the same messages, in order, from the beginning.
-
-        It has this one's parts, but for ``model`` and the ``parts`` given by the names of the constructor
-        (``personality_blocks``, ``tools``, ``system_prompt``, ...). Compare with ``diff``.
-        """
-        twin = self._with(self.turns.until(0), llm_provider=model or self.llm_provider, **parts)
-        if "memory" not in parts:
-            twin.memory = self._memory_of(twin.turns)
-            twin.memory.join(twin)
-        for taken in self.turns:
-            twin.ask(taken.question, images=taken.messages[0].images)
-        return twin
-
-    def diff(self, other: Agent) -> pd.DataFrame:
-        """Two agents' turns side by side: ``turn, same, question, answer, other_question, other_answer``."""
-        return difference(self.turns, other.turns)
-
     def collaborate_with(self, others: Sequence[IAgent], task: str, **options: Any) -> Conversation:
         """What this agent and others say about a task, talked to its end; ``options`` are those of ``Conversation``."""
         from gathering.agents.conversation import Conversation
 
         options.setdefault("max_turns", 2 * (len(others) + 1))
         return Conversation([self, *others], **options).run(task)
-
-    def _with(self, turns: Turns, **parts: Any) -> Agent:
-        own = {
-            "llm_provider": self.llm_provider,
-            "tools": self.tools,
-            "personality_blocks": self.personality_blocks,
-            "competencies": self.competencies,
-            "age": self.age,
-            "history": self.history,
-            "system_prompt": self.system_prompt,
-            "max_rounds": self.max_rounds,
-            "params": self.params,
-            "permissions": self.permissions,
-            "guardrails": self.guardrails,
-            "store": self._store,
-        }
-        twin = Agent(self.name, **{**own, **parts})
-        twin.turns, twin.tool_sources = turns, {**self.tool_sources, **twin.tool_sources}
-        twin.version, twin.digest = self.version, self.digest
-        return twin
-
-    def _memory_of(self, turns: Turns, *, whole: bool = False) -> IMemory:
-        """A memory like this agent's that holds these turns (``whole``: everything it holds now)."""
-        messages = (
-            self.memory.get_conversation_history() if whole else [m.to_dict() for m in turns.messages()]
-        )
-        memory = self.memory.fork(messages)
-        if memory is None:
-            memory = WindowMemory()
-            memory.join(self)
-            for message in messages:
-                memory.add_message(message)
-        return memory
 
     def _drive(self, question: Question) -> Generator[Batch, None, None]:
         with self._one_turn():

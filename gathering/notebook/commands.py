@@ -201,6 +201,17 @@ def _restore(context: Context) -> pd.DataFrame:
     return restore_agents(context.space, tuple(context.request.names))
 
 
+def _resume(context: Context) -> Reply:
+    agent, options = context.agent(), context.request.options
+    if not isinstance(agent, gathering.Agent):
+        raise ConfigurationError(f"{context.name!r} cannot resume a turn: only a gathering.Agent can")
+    reply = agent.resume(
+        options.get("conversation"), **{key: options[key] for key in _PARAMS if key in options}
+    )
+    _view(context, agent.name).end(Transcript.of(reply))
+    return reply
+
+
 def _compare(context: Context) -> Any:
     from gathering.notebook.comparing import run_comparison
 
@@ -352,6 +363,7 @@ COMMANDS: Mapping[str, Callable[[Context], Any]] = {
     "tool-calls": _table(lambda trace: trace.tool_calls()),
     "permissions": _permissions,
     "restore": _restore,
+    "resume": _resume,
     "explain": _explain,
     "tape": _tape,
     "budget": _budget,

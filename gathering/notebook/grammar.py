@@ -266,6 +266,16 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
             example="restore",
         ),
         Subcommand(
+            "resume",
+            "go on with the turn of an agent that a kernel that is gone left in the middle; asks again what waited for you",
+            ("NAME",),
+            options=(
+                Option("--conversation", "the conversation, by its id (the agent's newest)", str, "ID"),
+                *_ASK[1:3],
+            ),
+            example="resume ada -o reply",
+        ),
+        Subcommand(
             "explain",
             "exactly what would be sent for a message; sends nothing",
             ("NAME",),
