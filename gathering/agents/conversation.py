@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from gathering.agents.consensus import Agreement, Rule, rule_of
@@ -51,6 +51,8 @@ class Conversation(IConversation):
         repetitions: int = 3,
         seed: int = 0,
     ) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise ConfigurationError(f"seed={seed!r:.40} is not usable: give a whole number")
         self.floor = Floor(_by_name(agents), _by_name(helpers), chance=random.Random(seed))  # noqa: S311 - order only
         if not self.floor.agents:
             raise ConfigurationError("a conversation needs agents: give it at least one")
@@ -60,7 +62,8 @@ class Conversation(IConversation):
         self.strategy.check(self.floor)
         self.max_turns = _count("max_turns", max_turns, 1)
         self.repetitions = _count("repetitions", repetitions, 2)
-        self.max_cost, self.seed = max_cost, seed
+        self.max_cost = None if max_cost is None else _dollars("max_cost", max_cost)
+        self.seed = seed
         self.ended: str | None = None
         self.agreements: list[Agreement] = []
         #: Puts a question whose answer is a speech, in place of asking alone: a panel shows the words as they come.
@@ -141,8 +144,8 @@ class Conversation(IConversation):
 
     @property
     def cost(self) -> float:
-        """US dollars spent on it so far, as far as prices are known."""
-        return sum(s.cost or 0.0 for s in self.floor.speeches)
+        """US dollars spent on it so far, as far as prices are known: speeches, moderation and votes."""
+        return self.floor.aside + sum(s.cost or 0.0 for s in self.floor.speeches)
 
     def df(self) -> pd.DataFrame:
         """One row for each speech and each vote: ``turn, speaker, content, reason, vote, turn_id, cost_usd``.
@@ -250,6 +253,10 @@ class Conversation(IConversation):
     ) -> _Step:
         how = rule_of(rule)
         how.check(self.floor)
+        if not isinstance(question, str) or not question.strip():
+            raise ConfigurationError(f"the question {question!r:.40} is no text: write what is to be decided")
+        if isinstance(options, str):
+            raise ConfigurationError(f"the options {options!r:.40} are one text: give a list of texts")
         chosen = list(dict.fromkeys(options)) if options is not None else self._proposals()
         if not chosen or any(not isinstance(o, str) or not o.strip() for o in chosen):
             raise ConfigurationError(
@@ -276,7 +283,7 @@ class Conversation(IConversation):
         ask, result = _advance(step, None)
         while ask is not None:
             found = [_asked(self._agent(name), text) for name, text in ask.questions]
-            ask, result = _advance(step, _heard(ask, found))
+            ask, result = _advance(step, self._heard(ask, found))
         return result
 
     async def _await(self, step: _Step) -> Any:
@@ -286,8 +293,15 @@ class Conversation(IConversation):
             while ask is not None:
                 put = asked_async if self.voice is None or not ask.aloud else self.voice
                 found = await asyncio.gather(*(put(self._agent(n), text) for n, text in ask.questions))
-                ask, result = _advance(step, _heard(ask, found))
+                ask, result = _advance(step, self._heard(ask, found))
         return result
+
+    def _heard(self, ask: AskAll, replies: Sequence[Any]) -> list[Heard]:
+        """The answers; what they cost is counted here where they become no speeches."""
+        heard = [_answer(name, reply) for (name, _), reply in zip(ask.questions, replies, strict=True)]
+        if not ask.aloud:
+            self.floor.aside += sum(one.cost or 0.0 for one in heard)
+        return heard
 
 
 def _advance(step: _Step, answers: list[Heard] | None) -> tuple[AskAll | None, Any]:
@@ -310,16 +324,9 @@ async def asked_async(agent: IAgent, text: str) -> Any:
     return await found if inspect.isawaitable(found) else found
 
 
-def _heard(ask: AskAll, replies: Sequence[Any]) -> list[Heard]:
-    return [
-        Heard(
-            name,
-            reply if isinstance(reply, str) else str(getattr(reply, "text", reply)),
-            getattr(reply, "turn_id", ""),
-            getattr(reply, "cost", None),
-        )
-        for (name, _), reply in zip(ask.questions, replies, strict=True)
-    ]
+def _answer(name: str, reply: Any) -> Heard:
+    text = reply if isinstance(reply, str) else str(getattr(reply, "text", reply))
+    return Heard(name, text, getattr(reply, "turn_id", ""), getattr(reply, "cost", None))
 
 
 def _message(speech: Speech) -> MessageDict:
@@ -329,6 +336,8 @@ def _message(speech: Speech) -> MessageDict:
 def _by_name(agents: Sequence[IAgent] | Mapping[str, IAgent]) -> dict[str, IAgent]:
     if isinstance(agents, Mapping):
         return dict(agents)
+    if isinstance(agents, str | IAgent) or not isinstance(agents, Iterable):
+        raise ConfigurationError(f"{agents!r:.60} is no list of agents: give a list of them")
     found: dict[str, IAgent] = {}
     for agent in agents:
         name = getattr(agent, "name", None)
@@ -346,3 +355,9 @@ def _count(what: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigurationError(f"{what}={value!r} is not usable: give a whole number of {least} or more")
     return value
+
+
+def _dollars(what: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise ConfigurationError(f"{what}={value!r:.40} is not usable: give US dollars, 0 or more, or None")
+    return float(value)

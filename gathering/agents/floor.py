@@ -61,6 +61,7 @@ class Floor:
     helpers: Mapping[str, IAgent] = field(default_factory=dict)
     speeches: list[Speech] = field(default_factory=list)
     told: dict[str, int] = field(default_factory=dict)
+    aside: float = 0.0  # US dollars of what was asked and is no speech: moderation, votes
     chance: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - order, not secrets
 
     @property

@@ -123,6 +123,8 @@ class AgentManager(IAgentManager):
         return [AgentTool(self.get_agent(n), max_depth=max_depth) for n in chosen]
 
     def _ranked(self, task: str) -> list[_Ranked]:
+        if not isinstance(task, str):
+            raise ConfigurationError(f"the task {task!r:.60} is no text: say what is to be done")
         ranked = [_Ranked.of(name, agent, self.records[name], task) for name, agent in self._agents.items()]
         return sorted(ranked, key=lambda r: -r.score)  # a stable sort: equal scores keep their order
 

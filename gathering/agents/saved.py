@@ -40,6 +40,7 @@ def write_conversation(conversation: Conversation, path: str) -> None:
         "chance": [kind, list(numbers), gauss],
         "ended": conversation.ended,
         "told": floor.told,
+        "aside": floor.aside,
         "speeches": [asdict(s) for s in floor.speeches],
         "agreements": [_agreement_data(a) for a in conversation.agreements],
         "memories": {name: _remembered(agent) for name, agent in {**floor.agents, **floor.helpers}.items()},
@@ -77,6 +78,7 @@ def read_conversation(cls: type[C], path: str, agents: Sequence[IAgent], helpers
         conversation.floor.chance.setstate((kind, tuple(numbers), gauss))
         conversation.floor.speeches = [Speech(**s) for s in data["speeches"]]
         conversation.floor.told = dict(data["told"])
+        conversation.floor.aside = float(data.get("aside", 0.0))
         conversation.ended = data["ended"]
         conversation.agreements = [_agreement(a) for a in data["agreements"]]
         for name, messages in data["memories"].items():

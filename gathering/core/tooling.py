@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from gathering.core.bounds import MAX_OUTPUT, bounded
 from gathering.core.errors import ToolFailed, nearest
@@ -43,26 +43,50 @@ def tool_spec(tool: ITool) -> ToolSpec:
 
 def run_tool(tool: ITool | None, call: ToolCall, known: Iterable[str] = ()) -> ToolResult:
     """The result of the call, run on this thread."""
-    begun = timer()
-    try:
-        result = _refusal(tool, call, known)
-        if result is None and tool is not None:
-            result = tool.execute(call.arguments)
-    except Exception as error:  # noqa: BLE001 - whatever a tool raises is told to the model
-        result = _failed(error)
-    return _timed(tool, result, begun)
+    with _Attempt(tool, call, known) as attempt:
+        if attempt.runs is not None:
+            attempt.result = attempt.runs.execute(call.arguments)
+    return attempt.told()
 
 
 async def run_tool_async(tool: ITool | None, call: ToolCall, known: Iterable[str] = ()) -> ToolResult:
     """The result of the call, awaited."""
-    begun = timer()
-    try:
-        result = _refusal(tool, call, known)
-        if result is None and tool is not None:
-            result = await tool.execute_async(call.arguments)
-    except Exception as error:  # noqa: BLE001 - whatever a tool raises is told to the model
-        result = _failed(error)
-    return _timed(tool, result, begun)
+    with _Attempt(tool, call, known) as attempt:
+        if attempt.runs is not None:
+            attempt.result = await attempt.runs.execute_async(call.arguments)
+    return attempt.told()
+
+
+class _Attempt:
+    """One call while it runs: refused or not, timed, and with a result whatever the tool raises within the block."""
+
+    def __init__(self, tool: ITool | None, call: ToolCall, known: Iterable[str]) -> None:
+        self.tool, self.call, self.known = tool, call, known
+        self.result: Any = None
+        #: The tool that is to run, None where the call is refused.
+        self.runs: ITool | None = None
+
+    def __enter__(self) -> Self:
+        self._begun = timer()
+        try:
+            self.result = _refusal(self.tool, self.call, self.known)
+        except Exception as error:  # noqa: BLE001 - a tool may raise while it looks at its input
+            self.result = _failed(error)
+        self.runs = self.tool if self.result is None else None
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, Exception):
+            return False  # nothing, or what stops the program
+        self.result = _failed(error)  # whatever a tool raises is told to the model
+        return True
+
+    def told(self) -> ToolResult:
+        """The result as the model is told it: not too long, and with its time."""
+        elapsed = (timer() - self._begun) * 1000
+        most = MAX_OUTPUT if self.tool is None else self.tool.max_output
+        told = bounded(result_of(self.result), most)
+        return told if told.execution_time_ms is not None else replace(told, execution_time_ms=elapsed)
 
 
 def run_tools(calls: Sequence[Pair], known: Iterable[str] = (), done: Done | None = None) -> list[ToolResult]:
@@ -122,10 +146,3 @@ def _refusal(tool: ITool | None, call: ToolCall, known: Iterable[str]) -> ToolRe
 def _failed(error: Exception) -> ToolResult:
     text = str(error) if isinstance(error, ToolFailed) else f"{type(error).__name__}: {error}".rstrip(": ")
     return ToolResult(success=False, error=text)
-
-
-def _timed(tool: ITool | None, result: Any, begun: float) -> ToolResult:
-    elapsed = (timer() - begun) * 1000
-    whole = result_of(result)
-    told = bounded(whole, MAX_OUTPUT if tool is None else tool.max_output)
-    return told if told.execution_time_ms is not None else replace(told, execution_time_ms=elapsed)

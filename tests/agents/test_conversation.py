@@ -154,6 +154,58 @@ def test_a_ceiling_of_cost_ends_it() -> None:
     assert "max_cost" in str(conversation.ended)
 
 
+def test_moderation_and_votes_cost_too(tmp_path: Path) -> None:
+    """A moderator's answers are no speeches, and paid all the same; a saved conversation knows what they cost."""
+
+    class Dear(ScriptedProvider):
+        def get_cost(self, usage: Any) -> float:
+            return 0.4
+
+    judge = Agent("judge", llm_provider=Dear(["ada", "ada", "1", "1"]), store=SQLiteStore(":memory:"))
+    talk = Conversation([counting("ada")], helpers=[judge], strategy="moderator", max_cost=0.7).run("Go.")
+    assert len(order(talk)) == 2
+    assert "max_cost" in str(talk.ended)
+    talk.decide("Which?", ["tea", "coffee"], rule="judge")
+    assert talk.cost == pytest.approx(1.2)
+    talk.save(str(tmp_path / "talk.json"))
+    again = Conversation.load(str(tmp_path / "talk.json"), [counting("ada")], [judge])
+    assert again.cost == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"max_cost": -1}, "max_cost=-1"),
+        ({"max_cost": "much"}, "max_cost='much'"),
+        ({"max_cost": float("nan")}, "max_cost=nan"),
+        ({"seed": None}, "seed=None"),
+        ({"max_turns": None}, "max_turns=None"),
+    ],
+)
+def test_an_option_that_is_none_is_said_in_one_line(options: dict[str, Any], says: str) -> None:
+    """When the conversation is made, not when it would count."""
+    with pytest.raises(ConfigurationError, match=says):
+        Conversation([counting("ada")], **options)
+
+
+@pytest.mark.parametrize("agents", [None, "ada", 3, counting("ada")], ids=str)
+def test_what_is_no_list_of_agents_is_said_in_one_line(agents: Any) -> None:
+    """Also one agent alone, which is no list."""
+    with pytest.raises(ConfigurationError, match="list of agents"):
+        Conversation(agents)
+
+
+@pytest.mark.parametrize(
+    ("question", "options"), [("", ["a"]), (None, ["a"]), ("Which?", "ab"), ("Which?", [1])]
+)
+def test_a_vote_about_nothing_is_refused(question: Any, options: Any) -> None:
+    """Nobody is asked."""
+    talk = Conversation([counting("ada")])
+    with pytest.raises(ConfigurationError):
+        talk.decide(question, options)
+    assert talk.agreements == []
+
+
 def test_a_turn_that_is_cut_is_as_if_it_had_not_been() -> None:
     """Stop, or a provider's error: the conversation can be gone on with."""
     bob = agent("bob", KeyboardInterrupt(), "Here I am.")
