@@ -105,6 +105,7 @@ SETTINGS: Mapping[str, Setting] = {
             "deny",
             _one_of("deny", "allow"),
         ),
+        Setting("answers", "a file of rules that answer where nobody is there", None, _text),
         Setting(
             "traceback", "how errors show in a notebook: short or full", "short", _one_of("short", "full")
         ),

@@ -8,10 +8,11 @@ prompt: nothing a model or a tool says can change them.
 from __future__ import annotations
 
 import contextlib
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from gathering.core import config
@@ -30,6 +31,9 @@ __all__ = [
     "set_asker",
     "set_witness",
 ]
+
+#: Named, not imported: the room of the rules is above this one.
+_RULES = "gathering.tools.permissions"
 
 Effect: TypeAlias = Literal["allow", "ask", "deny"]
 #: How long a person's answer holds: this call, this cell, this session, or from now on.
@@ -114,7 +118,15 @@ def ask_person(request: PermissionRequest) -> Any:
 
 
 def unattended(request: PermissionRequest) -> Decision:
-    """The decision where nobody is there: the setting ``unattended``, which denies unless it says otherwise."""
+    """The decision where nobody is there: of the file the setting ``answers`` names, else of the setting ``unattended``.
+
+    The file has rules, one a line, and the first that fits counts. ``unattended`` denies unless it says otherwise.
+    """
+    file = config.get("answers")
+    if file:
+        found: Decision = importlib.import_module(_RULES).answers_in(str(file)).decide(request)
+        if found.effect != "ask":
+            return replace(found, decided_by="answers")
     effect = str(config.get("unattended"))
     if effect not in ("allow", "deny"):
         raise ConfigurationError(f"the setting unattended = {effect!r} is not usable: give 'allow' or 'deny'")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from gathering.core import display
@@ -21,7 +22,7 @@ from gathering.tools.patterns import fits, literal
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Policy", "Rule"]
+__all__ = ["Policy", "Rule", "answers_in"]
 
 _KINDS = tuple(p.value for p in ToolPermission)
 _FORM = 'write "allow|ask|deny TOOL [read|write|execute|delete] [target=pattern ...]"'
@@ -162,3 +163,19 @@ class Policy(IPolicy):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return display.card("Permissions", [(scope, str(rule)) for rule, scope in self._all()])
+
+
+def answers_in(path: str) -> Policy:
+    """The rules in a file, one a line (``#`` begins a comment); where none fits they say ``ask``.
+
+    Raises ``ConfigurationError`` for a file that cannot be read and for a line that is no rule.
+    """
+    try:
+        text = Path(path).expanduser().read_text("utf-8-sig")
+    except (OSError, ValueError) as err:
+        raise ConfigurationError(
+            f"the file of answers {path!r} cannot be read ({err}): correct the setting answers"
+        ) from err
+    lines = [line.strip() for line in text.splitlines()]
+    rules = [line for line in lines if line and not line.startswith("#")]
+    return Policy([*rules, "ask *"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,6 +148,43 @@ def test_an_asker_that_is_awaited_serves_a_plain_turn(ask: Any) -> None:
     ada, heard = shouter([WANTS, "done"])
     ada.ask("Shout hello.")
     assert heard == ["hello"]
+
+
+def test_a_file_of_answers_speaks_for_a_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody is there; what no line is about is denied as before, also with an empty file."""
+    file = tmp_path / "answers.txt"
+    file.write_text("# for the tests\n\nallow shout text=hello\ndeny shout text=psst\n", "utf-8")
+    monkeypatch.setenv("GATHERING_ANSWERS", str(file))
+    other = {"tool_calls": [{"name": "shout", "arguments": {"text": "else"}}]}
+    hushed = {"tool_calls": [{"name": "shout", "arguments": {"text": "psst"}}]}
+    ada, heard = shouter([WANTS, "1", other, "2", hushed, "3", WANTS, "4"])
+    for _ in range(3):
+        ada.ask("Shout.")
+    file.write_text("")
+    ada.ask("Shout.")
+    assert heard == ["hello"]
+    rows = ada.trace.tool_calls()
+    assert list(zip(rows["decision"], rows["decided_by"], strict=True)) == [
+        ("allow", "answers"),
+        ("deny", "unattended"),
+        ("deny", "answers"),
+        ("deny", "unattended"),
+    ]
+
+
+@pytest.mark.parametrize("line", ["perhaps shout", None])
+def test_a_file_of_answers_that_is_none_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str | None
+) -> None:
+    """A line that is no rule, a file that is not there: one line, and nothing runs."""
+    file = tmp_path / "answers.txt"
+    if line is not None:
+        file.write_text(line)
+    monkeypatch.setenv("GATHERING_ANSWERS", str(file))
+    ada, heard = shouter([WANTS, "1"])
+    with pytest.raises(ConfigurationError, match="is no rule|cannot be read"):
+        ada.ask("Shout.")
+    assert heard == []
 
 
 def test_where_nobody_is_there_it_is_denied_unless_a_setting_says_otherwise() -> None:
