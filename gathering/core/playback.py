@@ -12,7 +12,7 @@ import inspect
 import time
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, contextmanager
 from typing import Any, Protocol, Self, TypeAlias
 
 from gathering.core.errors import TapeError
@@ -226,17 +226,19 @@ class _Playing(_Once):
         self.played, self.speed = played, speed
 
     def walk(self, live: Live) -> Generator[Batch, None, None]:
-        for pause, batch in self._steps():
-            if pause:
-                time.sleep(pause)
-            yield batch or self._end(KeyboardInterrupt())
+        with _said_to_be_played(self.played):
+            for pause, batch in self._steps():
+                if pause:
+                    time.sleep(pause)
+                yield batch or self._end(KeyboardInterrupt())
 
     async def walk_async(self, live: Live) -> AsyncGenerator[Batch, None]:
-        for pause, batch in self._steps():
-            await asyncio.sleep(pause)
-            if not batch and self.played.cut == "stop":
-                await _others()
-            yield batch or self._end(asyncio.CancelledError())
+        with _said_to_be_played(self.played):
+            for pause, batch in self._steps():
+                await asyncio.sleep(pause)
+                if not batch and self.played.cut == "stop":
+                    await _others()
+                yield batch or self._end(asyncio.CancelledError())
 
     def _steps(self) -> Generator[tuple[float, Batch], None, None]:
         """The kept batches, each with the seconds to wait before it; an empty one is the end."""
@@ -256,6 +258,16 @@ class _Playing(_Once):
             )
         assert self.played.completion is not None, "an exchange has an answer, an error or a cut"
         return [Done(self.played.completion)]
+
+
+@contextmanager
+def _said_to_be_played(played: Played) -> Generator[None, None, None]:
+    """A block in which Stop, in the middle of a rhythm, says that no service was asked; recorded failures have times that do."""
+    try:
+        yield
+    except (KeyboardInterrupt, asyncio.CancelledError) as stop:
+        stop.source = played.completion.source if played.completion is not None else "tape"  # type: ignore[union-attr]
+        raise
 
 
 class _Keeping(_Once):

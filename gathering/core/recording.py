@@ -216,12 +216,13 @@ class CallRecord:
         """Put the call as failed or interrupted, settled, with the text that had arrived; that text."""
         partial = self.text() or str(getattr(error, "partial", "") or "")
         row: dict[str, Any] = {"error": f"{type(error).__name__}: {error}".rstrip(": ")}
+        timing = getattr(error, "timing", None)  # a failure from a tape has its recorded times
+        if (source := getattr(error, "source", timing and "tape")) is not None:
+            row["source"] = source
         counted = booking.cut(error, partial + self._thoughts(), self._usage(), self._hidden())
         if booking.amount is not None:
             row["booked_usd"] = counted
-        self._settle(
-            status, getattr(error, "timing", None), row
-        )  # a failure from a tape has its recorded times
+        self._settle(status, timing, row)
         if partial or self._message_id:  # a row that was growing gets its last text, also when it is empty
             self._put_message(Message("assistant", partial), None)
         return partial

@@ -30,6 +30,8 @@ __all__ = [
     "sanitize_patterns",
 ]
 
+#: The setting of the mode of tapes, as a variable.
+_MODE = "GATHERING_TAPE_MODE"
 #: Seconds a kernel may take for a question of the runner.
 _PATIENCE = 60
 
@@ -44,15 +46,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("gathering").addoption(
         "--gathering-tape",
         choices=("record", "replay", "live"),
-        help="the mode of the tapes of notebooks; GATHERING_TAPE_MODE and what a notebook says itself are stronger",
+        help="the mode of tapes; GATHERING_TAPE_MODE and what a notebook or a test says itself are stronger",
     )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the cells of a notebook on one worker of ``-n``: they need the same kernel."""
+    """Keep the cells of a notebook on one worker of ``-n``: they need the same kernel. Tell tapes their mode."""
     if _runs_notebooks(config) and config.getoption("dist", "no") == "load":
         config.option.dist = "loadfile"
+    mode = "live" if config.getoption("--gathering-live") else config.getoption("--gathering-tape")
+    if mode and not os.environ.get(_MODE):
+        os.environ[_MODE] = mode
+        config.add_cleanup(functools.partial(os.environ.__delitem__, _MODE))
 
 
 @pytest.fixture
@@ -192,13 +198,8 @@ class _kernel_environment:  # noqa: N801 - used as a block, like the context man
     """The variables a kernel inherits: no live call, unless recording or a live run was asked for."""
 
     def __init__(self, config: pytest.Config) -> None:
-        mode = os.environ.get("GATHERING_TAPE_MODE") or config.getoption("--gathering-tape")
-        if config.getoption("--gathering-live"):
-            self.wanted = {"GATHERING_TAPE_MODE": "live"}
-        elif mode in ("record", "live"):
-            self.wanted = {"GATHERING_TAPE_MODE": mode}
-        else:
-            self.wanted = {"GATHERING_LIVE": "never"}
+        asks = config.getoption("--gathering-live") or os.environ.get(_MODE) in ("record", "live")
+        self.wanted = {} if asks else {"GATHERING_LIVE": "never"}
 
     def __enter__(self) -> None:
         self.before = {name: os.environ.get(name) for name in self.wanted}

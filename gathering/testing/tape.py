@@ -221,7 +221,9 @@ class Tape:
             self.check_unused()
 
     def wrap(self, provider: ILLMProvider) -> ILLMProvider:
-        """The provider behind this tape."""
+        """The provider behind this tape; the provider itself where everything is live."""
+        if self.mode == "live":
+            return provider
         return TapedProvider(provider, self, only_replays=self.mode == "replay")
 
     def wrap_tool(self, tool: ITool, call: ToolCall, agent: str) -> ITool:

@@ -163,3 +163,40 @@ def test_the_mode_of_tapes_is_an_option(pytester: pytest.Pytester, monkeypatch: 
     monkeypatch.delenv("GATHERING_TAPE_MODE")
     run(pytester, *options).assert_outcomes(passed=2)
     assert "What is 15% of 2500?" in tape.read_text()
+
+
+TAPED = """
+import gathering
+from gathering.testing import ScriptedProvider
+
+def test_it():
+    with gathering.tape("lesson.jsonl") as tape:
+        tape.wrap(ScriptedProvider(["x"])).complete([{"role": "user", "content": "Hi"}])
+"""
+
+
+def test_the_mode_is_that_of_tapes_in_tests_too(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test in Python records its tape when it is told to, and replays it otherwise."""
+    monkeypatch.delenv("GATHERING_TAPE_MODE", raising=False)
+    pytester.makepyfile(TAPED)
+    run(pytester).assert_outcomes(failed=1)
+    run(pytester, "--gathering-tape", "record").assert_outcomes(passed=1)
+    run(pytester).assert_outcomes(passed=1)
+    (pytester.path / "lesson.jsonl").unlink()
+    run(pytester, "--gathering-live").assert_outcomes(passed=1)
+    assert not (pytester.path / "lesson.jsonl").exists()
+
+
+@pytest.mark.kernel
+def test_nbmake_replays_too(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one item, without any setting: what is recorded passes, another prompt says what changed, no call is live."""
+    monkeypatch.delenv("GATHERING_TAPE_MODE", raising=False)
+    path = notebook(pytester, SETUP, ASKED, "import os; print(os.environ.get('GATHERING_LIVE', 'not said'))")
+    run(pytester, "--nbmake", "--overwrite", str(path)).assert_outcomes(passed=1)
+    assert '"never\\n"' in path.read_text()
+    path.write_text(path.read_text().replace("15% of 2500?", "20% of 2500?"))
+    failed = run(pytester, "--nbmake", str(path))
+    failed.assert_outcomes(failed=1)
+    failed.stdout.fnmatch_lines(["*MissingRecordingError*differs in prompt*15%*20%*"])

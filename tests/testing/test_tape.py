@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -375,6 +376,34 @@ def test_stop_comes_again_where_it_came() -> None:
     assert tables[0].equals(tables[1])
     assert list(tables[0]["status"]) == list(recorded.trace.calls()["status"]) == ["interrupted"]
     assert tables[0]["latency_ms"][0] == entries()[0]["latency_ms"]
+
+
+def test_what_is_cut_short_in_a_replay_asked_no_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recorded failure, and Stop in the middle of a rhythm, are rows of the tape, not of a live call."""
+    with tape(TAPE, "record"):
+        bob = agent(ScriptedProvider(["One two three.", RateLimitError("too many: wait")]))
+        list(bob.stream("Count."))
+        with pytest.raises(RateLimitError):
+            bob.ask("Again.")
+
+    def stop(seconds: float) -> None:
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+
+    with tape(TAPE, "replay", speed=1, unused="ignore"):
+        ada = agent(Untouchable())
+        with monkeypatch.context() as patch:
+            patch.setattr("gathering.core.playback.time.sleep", stop)
+            with pytest.raises(KeyboardInterrupt):
+                list(ada.stream("Count."))
+    with tape(TAPE, "replay"):
+        eve = agent(Untouchable())
+        list(eve.stream("Count."))
+        with pytest.raises(RateLimitError):
+            eve.ask("Again.")
+    assert list(ada.trace.calls()[["status", "source"]].iloc[0]) == ["interrupted", "tape"]
+    assert list(eve.trace.calls()["source"]) == ["tape", "tape"]
+    assert list(bob.trace.calls()["source"]) == ["live", "live"]
 
 
 async def test_an_awaited_turn_that_was_cancelled_is_cancelled_again() -> None:
