@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from gathering.core import session
+from gathering.testing.cell_diff import compared
 from gathering.testing.cells import cell_label, check_lines
 from gathering.testing.outputs import read_settled, reply_error
 
@@ -78,6 +79,8 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
         return (yield)
     with _kernel_environment(item.config):
         result = yield
+    cell: Any = item
+    cell.compare_outputs = functools.partial(compared, cell, cell.compare_outputs)
     notebook: Any = item.parent
     read_settled(notebook.kernel)
     notebook.kernel.execute_cell_input = functools.partial(_execute, notebook.kernel)

@@ -152,8 +152,7 @@ def _marked(detail: str) -> str:
     """The lines of a difference, marked as taken away or put in."""
     lines = []
     for line in _safe(detail).splitlines():
-        sign = line.strip()[:2]
-        tag = "del" if sign in ("- ", "-") else "ins" if sign in ("+ ", "+") else ""
+        tag = {"- ": "del", "+ ": "ins"}.get(line[:2], "")
         lines.append(f"<{tag}>{line}</{tag}>" if tag else line)
     return "\n".join(lines)
 

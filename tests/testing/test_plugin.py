@@ -200,3 +200,14 @@ def test_nbmake_replays_too(pytester: pytest.Pytester, monkeypatch: pytest.Monke
     failed = run(pytester, "--nbmake", str(path))
     failed.assert_outcomes(failed=1)
     failed.stdout.fnmatch_lines(["*MissingRecordingError*differs in prompt*15%*20%*"])
+
+
+@pytest.mark.kernel
+def test_a_cell_that_differs_shows_recorded_beside_actual(pytester: pytest.Pytester) -> None:
+    """By the answer's text, not by its HTML, and which is which is said."""
+    notebook(pytester, SETUP, ASKED)
+    tape = pytester.path / "lesson.jsonl"
+    tape.write_text(tape.read_text().replace("It is 375.", "It is 376."))
+    result = run(pytester, "--nbval", "--nbval-current-env", "-p", "no:xdist")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*(- recorded, + now)*", "- It is 375.", "+ It is 376."])
