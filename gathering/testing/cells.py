@@ -17,6 +17,7 @@ __all__ = ["cell_label", "check_lines"]
 #: Characters of a cell's name.
 LONGEST = 60
 _TAG = "check:"
+_BRACKETS = str.maketrans("[]", "()")
 
 
 def cell_label(source: str) -> str:
@@ -31,7 +32,8 @@ def cell_label(source: str) -> str:
     said = [line for line in lines if line and not line.startswith("#")]
     if said and said[0].startswith("%%") and len(said) > 1 and " agent " not in f"{said[0]} ":
         said = said[1:]
-    text = re.sub(r"\s+", " ", said[0] if said else "").replace("::", ":")
+    # What pytest takes for its own in a name: the parts of an address, and parameters.
+    text = re.sub(r"\s+", " ", said[0] if said else "").replace("::", ":").translate(_BRACKETS)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 

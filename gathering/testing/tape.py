@@ -331,7 +331,7 @@ class Tape:
             shown = ", ".join(map(repr, left[:_NAMED])) + (", ..." if len(left) > _NAMED else "")
             raise TapeError(
                 f"{len(left)} of {len(self)} entries of the tape {self.path!r} were not played ({shown}): "
-                "remove them with 'gathering tape prune', or allow them with unused='ignore'"
+                f"'gathering tape prune {self.path} --notebook NOTEBOOK' drops them, unused='ignore' allows them"
             )
 
     def _left(self) -> list[Place]:

@@ -215,7 +215,7 @@ def test_values_and_their_names() -> None:
         ("%%gathering agent ada\nhistory: x", "%%gathering agent ada"),
         ("# only\n\nx = 1", "x = 1"),
         ("", ""),
-        ("a::b", "a:b"),
+        ("a::b[0]", "a:b(0)"),
         ("x" * 80, "x" * 57 + "..."),
     ],
 )
