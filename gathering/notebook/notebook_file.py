@@ -47,9 +47,10 @@ def _agent_cell(variable: str, agent: IAgent) -> dict[str, Any]:
     about = described(agent) if isinstance(agent, Agent) else {}
     own: Mapping[str, Sequence[str]] = about.pop("own", {})
     notes = [f"# made by code, put it in again: {part} {', '.join(names)}" for part, names in own.items()]
-    about.pop("name", None)
+    if about.get("name") == variable:
+        del about["name"]
     wanted = yaml.safe_dump(about or {"history": ""}, sort_keys=False, allow_unicode=True).rstrip()
-    return _code("\n".join([f"%%gathering agent {variable}", *notes, wanted]))
+    return _code("\n".join([f"%%gathering agent {variable}", *notes, _literal(wanted)]))
 
 
 def _asked(items: Sequence[Item], variable: str) -> list[dict[str, Any]]:
@@ -60,7 +61,7 @@ def _asked(items: Sequence[Item], variable: str) -> list[dict[str, Any]]:
         elif item.role == "user":
             after = items[place + 1] if place + 1 < len(items) else None
             answer = after.text if after is not None and after.role == "assistant" else ""
-            cells.append(_code(f"%%gathering ask {variable}\n{item.text}", answer))
+            cells.append(_code(f"%%gathering ask {variable}\n{_literal(item.text)}", answer))
     return cells
 
 
@@ -68,8 +69,13 @@ def _talked(items: Sequence[Item], names: Mapping[str, str]) -> list[dict[str, A
     """One cell that begins the conversation with its first word, and what was said as its output."""
     first = next((item.text for item in items if item.role == "user"), "Go on from here.")
     turns = max(1, sum(item.role == "assistant" for item in items))
-    source = f"%%gathering converse {' '.join(names.values())} --turns {turns}\n{first}"
+    source = f"%%gathering converse {' '.join(names.values())} --turns {turns}\n{_literal(first)}"
     return [_code(source, conversation_markdown(items))]
+
+
+def _literal(text: str) -> str:
+    """The text as a cell's body that means it: nothing in it is expanded."""
+    return text.replace("{{", "{{ '{{' }}")
 
 
 def _code(source: str, answer: str = "") -> dict[str, Any]:

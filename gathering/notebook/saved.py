@@ -162,7 +162,7 @@ def _size(part: Part) -> int:
 
 
 def _who(item: Item) -> str:
-    return {"user": "you", "note": "note"}.get(item.role, item.speaker or "assistant")
+    return item.speaker or {"user": "you", "note": "note"}.get(item.role, "assistant")
 
 
 def _end(item: Item) -> str:

@@ -24,6 +24,8 @@ interface Plan {
 }
 
 const SORTS: Record<string, string> = { case: "the order of the cases", latency: "latency", tokens: "tokens", cost: "cost", length: "length" };
+/** Width of the narrowest column, in the size of its letters. */
+const NARROWEST = 9;
 /** Milliseconds after the last key until the filter is applied. */
 const TYPING = 250;
 
@@ -52,7 +54,9 @@ export class Grid extends Frame {
     });
     this.head.append(this.progress);
     const descending = h("label", { for: this.down.id, class: "g-meta" }, "largest first");
-    const tools = h("div", { class: "g-row g-bar" }, this.filter, this.sort, this.down, descending, this.base, this.before, this.where, this.after);
+    const order = h("span", { class: "g-row" }, this.sort, this.down, descending);
+    const pages = h("span", { class: "g-row g-pages" }, this.before, this.where, this.after);
+    const tools = h("div", { class: "g-row g-bar" }, this.filter, order, this.base, pages);
     this.open(tools, this.board);
   }
 
@@ -78,7 +82,9 @@ export class Grid extends Frame {
     const head = h("tr", {}, h("th", { scope: "col" }, "Case"), ...plan.models.map((name) => h("th", { scope: "col" }, name)));
     const rows = plan.cases.map((one) => this.row(one, plan));
     const notes = plan.notes.map((note) => h("p", { class: "g-muted" }, note));
-    this.board.replaceChildren(h("table", { class: "g-grid" }, h("thead", {}, head), h("tbody", {}, ...rows)), ...notes);
+    const table = h("table", { class: "g-grid" }, h("thead", {}, head), h("tbody", {}, ...rows));
+    table.style.minWidth = `${NARROWEST * (plan.models.length + 1)}em`; // more columns than fit are scrolled to, not squeezed
+    this.board.replaceChildren(table, ...notes);
     for (const item of this.store.items) this.cell(item)?.show(item);
     this.mark();
   }
@@ -190,9 +196,9 @@ class Cell {
     this.growing?.grow(text);
   }
 
-  /** The text of an answer that is whole; null of one that is not. */
+  /** The text of an answer that is whole; null of one that is not, or that failed: its error is what is to be read. */
   whole(): string | null {
-    return this.item === null || this.item.status === "open" ? null : this.text();
+    return this.item === null || this.item.status === "open" || this.item.status === "error" ? null : this.text();
   }
 
   /** Show what differs from another answer; as it is, for null. */

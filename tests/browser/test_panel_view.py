@@ -630,6 +630,14 @@ def test_cells_of_a_grid_fill_while_they_come(kernel: Kernel) -> None:
     for name in "ab":
         kernel.change(t="end", id=f"c{name}", sizes=[7], **END)
     expect(kernel.root.locator("ins")).to_have_text("dog")
+    failed = item("cb", text="the dog", status="error", error={"message": "The service is down", "next": ""})
+    kernel.change(t="start", item={**failed, "cell": {"row": "0", "column": "b", "repeat": 1}})
+    kernel.root.get_by_role("combobox", name="Mark what differs from").select_option("")
+    kernel.root.get_by_role("combobox", name="Mark what differs from").select_option("a")
+    expect(kernel.root.get_by_text("The service is down")).to_be_visible()
+    kernel.change(t="start", item=item("cb", text="the dog", cell={"row": "0", "column": "b", "repeat": 1}))
+    kernel.root.get_by_role("combobox", name="Mark what differs from").select_option("")
+    kernel.root.get_by_role("combobox", name="Mark what differs from").select_option("a")
     expect(kernel.root.locator("del")).to_have_text("cat")
     kernel.change(t="delta", id="elsewhere", part=0, k="text", off=0, text="on another page")
     assert kernel.sent("resync") == []

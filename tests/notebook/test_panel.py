@@ -464,7 +464,7 @@ def test_twenty_transcripts_stay_below_a_megabyte(opened: Callable[..., Page], t
 def test_an_exported_notebook_makes_the_same_agent(opened: Callable[..., Page], tmp_path: Path) -> None:
     """Its first cells describe the agent as it is, what only code can make is named, and each message is asked again."""
     page = opened(["Yes."], history="A careful teacher", personality_blocks=["patient"], tools=["calculator"])
-    page.panel.ask("Are you there?")
+    page.panel.ask("Are you {{ there }}?")
     page.panel.export(tmp_path / "chat.ipynb")
     book = nbformat.read(tmp_path / "chat.ipynb", as_version=4)  # type: ignore[no-untyped-call]
     agent, question = book.cells[1], book.cells[2]
@@ -472,7 +472,7 @@ def test_an_exported_notebook_makes_the_same_agent(opened: Callable[..., Page], 
     assert "history: A careful teacher" in agent.source
     assert "patient" in agent.source
     assert "calculator" in agent.source
-    assert question.source == "%%gathering ask ada\nAre you there?"
+    assert question.source == "%%gathering ask ada\nAre you {{ '{{' }} there }}?"
     assert question.outputs[0].data["text/plain"] == "Yes."
 
 
