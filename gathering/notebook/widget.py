@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar, TypeAlias, TypeVar, cast
+from weakref import WeakValueDictionary
 
 import anywidget
 import traitlets
@@ -16,6 +17,7 @@ from gathering.core.errors import ConfigurationError, GatheringError
 from gathering.core.portal import portal
 from gathering.notebook.answer import failure
 from gathering.notebook.assets import asset, asset_version, modules_version, static_text
+from gathering.notebook.awaited import Taker, answer_while_awaiting
 from gathering.notebook.channel import VERSION, Channel, Outgoing, PanelInfo, PanelKind, Request, State
 from gathering.notebook.items import Item
 from gathering.notebook.room import PAGE
@@ -26,6 +28,10 @@ __all__ = ["Handler", "Panel", "PanelWidget", "checked_height", "on_portal"]
 T = TypeVar("T")
 
 Handler: TypeAlias = "Callable[[Request, list[bytes]], Coroutine[Any, Any, None] | None]"
+
+
+#: Those that are open, by the id of their comm.
+_widgets: WeakValueDictionary[str, PanelWidget] = WeakValueDictionary()
 
 
 class PanelWidget(anywidget.AnyWidget):
@@ -42,6 +48,7 @@ class PanelWidget(anywidget.AnyWidget):
     def __init__(self, title: str, kind: str) -> None:
         self._title = title
         super().__init__(kind=kind, version=modules_version())
+        _widgets[self.model_id] = self
 
     def __repr__(self) -> str:
         """What it is, without an address."""
@@ -73,6 +80,7 @@ class Panel:
             **self.handlers(),
         }
         self.widget.on_msg(self._received)
+        _answer_in_cells()
 
     # What a panel says of itself
 
@@ -208,6 +216,20 @@ class Panel:
     def __repr__(self) -> str:
         """What it is, without an address."""
         return f"{type(self).__name__}({self.info()['title']!r})"
+
+
+def _answer_in_cells() -> None:
+    """Requests are taken while a cell awaits, whichever kernel it is."""
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    if shell is not None:
+        answer_while_awaiting(shell, _taker_of)
+
+
+def _taker_of(identity: str) -> Taker | None:
+    widget = _widgets.get(identity)
+    return None if widget is None or widget.comm is None else widget.comm.handle_msg
 
 
 def on_portal(work: Callable[[], T]) -> T:

@@ -71,10 +71,6 @@ AWAITED = "import asyncio\nfor _ in range(600): await asyncio.sleep(0.05)"
 @pytest.mark.parametrize("cell", ["", AWAITED], ids=["idle", "awaited cell"])
 def test_stop_closes_the_connection_at_once(kernel: RunningKernel, server: SlowServer, cell: str) -> None:
     """Stop in the panel hangs up on the provider, whether the kernel is idle or awaits something in a cell."""
-    import ipykernel
-
-    if cell and int(ipykernel.__version__.split(".")[0]) < 7:
-        pytest.skip("ipykernel 6 takes no message of a panel while a cell runs")
     wire = Wire(kernel, server)
     wire.request("send", text="tell me slowly")
     wire.wait_for_text()
