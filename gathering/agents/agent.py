@@ -6,7 +6,6 @@ Owns how the parts become a turn's plan and who may take a turn when. What happe
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import threading
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
@@ -39,6 +38,7 @@ from gathering.core.interfaces import (
 )
 from gathering.core.messages import Message, MessageDict, Reply
 from gathering.core.permissions import IPolicy
+from gathering.core.portal import beside
 from gathering.core.recording import TurnRecord
 from gathering.core.registry import open_panel
 from gathering.core.session import new_id, wrapped
@@ -250,7 +250,7 @@ class Agent(TimeTravel):
     async def _adrive(self, question: Question) -> AsyncGenerator[Batch, None]:
         with self._one_turn():
             if type(self.memory).prepare is not IMemory.prepare:
-                await asyncio.to_thread(self.memory.prepare, question.message)
+                await beside(self.memory.prepare, question.message)
             batches = adrive(self._flow(question))
             try:
                 async for batch in batches:

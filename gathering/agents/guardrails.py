@@ -6,7 +6,6 @@ outside the prompt: nothing that is said to the model can switch it off.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ from gathering.core.errors import (
 from gathering.core.interfaces import ILLMProvider, IRecorder
 from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage, as_completion, text_of
 from gathering.core.playback import StandIn
+from gathering.core.portal import beside
 from gathering.core.recording import TurnRecord
 from gathering.core.session import new_id, now
 from gathering.core.stream import TextStream, gives_only_text, whole_answer
@@ -187,11 +187,11 @@ class GuardedProvider(StandIn):
         self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any
     ) -> Completion:
         """The same, awaited; a rule that asks a model does so on a worker thread."""
-        sent, refusal = await asyncio.to_thread(self._inward, messages)
+        sent, refusal = await beside(self._inward, messages)
         if refusal is not None:
             return refusal
         answer = as_completion(await self.provider.complete_async(sent, tools, **params))
-        return await asyncio.to_thread(self._outward, answer)
+        return await beside(self._outward, answer)
 
     def stream(
         self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any

@@ -6,7 +6,6 @@ say; nothing here does I/O. Messages and tools travel in the neutral dicts of ``
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from gathering.core.bounds import MAX_OUTPUT
 from gathering.core.errors import ConfigurationError, shown
 from gathering.core.messages import Completion, MessageDict, OutputMode, ToolSpec, Usage, text_of
 from gathering.core.offers import Embeddings, ModelInfo, TokenCount
+from gathering.core.portal import beside
 from gathering.core.prices import own_price
 from gathering.core.results import ToolPermission, ToolResult, Touched
 
@@ -83,7 +83,7 @@ class ILLMProvider(ABC):
         if inspect.iscoroutinefunction(self.complete):
             answer: Completion | dict[str, Any] = await self.complete(messages, tools, **params)
             return answer
-        return await asyncio.to_thread(lambda: self.complete(messages, tools, **params))
+        return await beside(lambda: self.complete(messages, tools, **params))
 
     def stream(
         self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any
@@ -151,7 +151,7 @@ class ILLMProvider(ABC):
 
     async def embed_async(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
         """The same vectors, awaited; by default ``embed`` on a worker thread."""
-        return await asyncio.to_thread(self.embed, texts, model)
+        return await beside(self.embed, texts, model)
 
     def __repr__(self) -> str:
         """Name and model; never the configuration, which may hold a key."""
@@ -176,7 +176,7 @@ class IAgent(ABC):
 
     async def process_message_async(self, message: str) -> str:
         """The answer's text, awaited."""
-        return await asyncio.to_thread(self.process_message, message)
+        return await beside(self.process_message, message)
 
 
 class IMemory(ABC):
@@ -262,7 +262,7 @@ class ITool(ABC):
 
     async def execute_async(self, input_data: Any) -> ToolResult:
         """Do it, awaited; by default ``execute`` on a worker thread."""
-        return await asyncio.to_thread(self.execute, input_data)
+        return await beside(self.execute, input_data)
 
     def validate_input(self, input_data: Any) -> bool:
         """Whether ``execute`` can make sense of the input."""

@@ -13,10 +13,10 @@ import math
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Generic, TypeVar
 
-__all__ = ["WAKING", "Job", "Portal", "beat", "portal", "wait_for"]
+__all__ = ["WAKING", "Job", "Portal", "beat", "beside", "portal", "wait_for"]
 
 T = TypeVar("T")
 _lock = threading.Lock()
@@ -96,6 +96,21 @@ class Job(Generic[T]):
         if self.task is not None and not self.ended.is_set():
             loop.call_soon_threadsafe(self.task.cancel)
             self.ended.wait(timeout=2)
+
+
+async def beside(call: Callable[..., T], *arguments: Any) -> T:
+    """What the call gives, made on a worker thread while the loop runs on.
+
+    Raises what it raises; a ``StopIteration``, which no future carries (it would be waited for for ever), as ``RuntimeError``.
+    """
+
+    def work() -> T:
+        try:
+            return call(*arguments)
+        except StopIteration as stop:
+            raise RuntimeError(f"StopIteration: {stop}".rstrip(": ")) from stop
+
+    return await asyncio.to_thread(work)
 
 
 def wait_for(future: concurrent.futures.Future[T], seconds: float | None = None) -> T:

@@ -7,8 +7,9 @@ that is too long is cut (``gathering.core.bounds``). Only what stops the program
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self, TypeAlias
 
@@ -45,7 +46,9 @@ def run_tool(tool: ITool | None, call: ToolCall, known: Iterable[str] = ()) -> T
     """The result of the call, run on this thread."""
     with _Attempt(tool, call, known) as attempt:
         if attempt.runs is not None:
-            attempt.result = attempt.runs.execute(call.arguments)
+            outcome = attempt.runs.execute(call.arguments)
+            # Some write ``execute`` itself as ``async def``.
+            attempt.result = portal().run(_awaited(outcome)) if inspect.isawaitable(outcome) else outcome
     return attempt.told()
 
 
@@ -53,8 +56,13 @@ async def run_tool_async(tool: ITool | None, call: ToolCall, known: Iterable[str
     """The result of the call, awaited."""
     with _Attempt(tool, call, known) as attempt:
         if attempt.runs is not None:
-            attempt.result = await attempt.runs.execute_async(call.arguments)
+            outcome = await attempt.runs.execute_async(call.arguments)
+            attempt.result = await outcome if inspect.isawaitable(outcome) else outcome
     return attempt.told()
+
+
+async def _awaited(outcome: Awaitable[Any]) -> Any:
+    return await outcome
 
 
 class _Attempt:
@@ -76,6 +84,8 @@ class _Attempt:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, asyncio.CancelledError) and not _is_cancelled():
+            error = ToolFailed(f"{self.call.name} was cancelled from within")
         if not isinstance(error, Exception):
             return False  # nothing, or what stops the program
         self.result = _failed(error)  # whatever a tool raises is told to the model
@@ -128,6 +138,15 @@ async def _side_by_side(calls: Mapping[int, Pair], known: Iterable[str], done: D
         done[i] = await run_tool_async(tool, call, known)
 
     await asyncio.gather(*(one(i, *pair) for i, pair in calls.items()))
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancels the task this runs in: else it was the tool that let a cancellation of its own out."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return False
+    return task is not None and task.cancelling() > 0
 
 
 def _refusal(tool: ITool | None, call: ToolCall, known: Iterable[str]) -> ToolResult | None:

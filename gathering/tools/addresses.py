@@ -24,6 +24,8 @@ _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)")
 _PATTERN = re.compile(r"(?P<host>\*|(?:\*\.)?[^*:\[\]]+|\[[^\]]+\])(?::(?P<port>[0-9]+))?")
 _SAFE = "/%:@!$&'()*+,;=~-._"
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: For examples in print (RFC 9637); Python before 3.14 takes them for public.
+_EXAMPLES = ipaddress.ip_network("3fff::/20")
 #: Public by number, yet answered by the machine's own cloud.
 _CLOUD = frozenset({ipaddress.ip_address("168.63.129.16")})
 
@@ -151,7 +153,7 @@ def why_not_public(text: str) -> str | None:
         ("link-local", address.is_link_local),
         ("multicast", address.is_multicast),
         ("private", address.is_private or getattr(address, "is_site_local", False) or address in _CLOUD),
-        ("reserved", address.is_reserved or not address.is_global),
+        ("reserved", address.is_reserved or not address.is_global or address in _EXAMPLES),
     )
     return next((kind for kind, it_is in kinds if it_is), None)
 

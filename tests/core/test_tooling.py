@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import gathering
-from gathering.core.interfaces import ITool
+from gathering.core.interfaces import ILLMProvider, ITool
 from gathering.core.messages import ToolCall
 from gathering.core.results import ToolResult
 from gathering.core.tooling import run_tool_async, run_tools
@@ -162,3 +162,69 @@ async def test_the_turn_goes_on_whatever_the_tool_does(
     row = ada.trace.tool_calls().iloc[0]
     assert bool(row["success"]) is success
     assert said in str(row["output"] if success else row["error"])
+
+
+class Plain(ITool):
+    """A tool as the seed's guide writes one, around a function."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        super().__init__("trouble", "custom", {})
+        self.function = function
+
+    def execute(self, input_data: Any) -> Any:
+        return self.function()
+
+
+class PlainAwaited(Plain):
+    """The same with an awaited form of its own."""
+
+    async def execute_async(self, input_data: Any) -> Any:
+        return self.function()
+
+
+async def late() -> str:
+    return "late"
+
+
+def cancelled_inside() -> None:
+    raise asyncio.CancelledError
+
+
+PLAIN: list[tuple[Callable[[], Any], bool, str]] = [
+    (lambda: "x" * 1_000_000, True, "the result was cut after 50,000 characters"),
+    (lambda: None, True, "None"),
+    (Unshowable, True, "<Unshowable>"),
+    (late, True, "late"),
+    (no_more, False, "StopIteration"),
+    (cancelled_inside, False, "cancelled from within"),
+    (lambda: 1 / 0, False, "ZeroDivisionError"),
+]
+
+
+@pytest.mark.parametrize(("function", "success", "said"), PLAIN)
+@pytest.mark.parametrize("kind", [Plain, PlainAwaited])
+@pytest.mark.parametrize("awaited", [False, True])
+async def test_the_turn_goes_on_with_a_tool_of_ones_own_class(
+    function: Callable[[], Any], success: bool, said: str, kind: type[Plain], awaited: bool
+) -> None:
+    """Also where ``execute`` gives no ``ToolResult``, is an ``async def`` by mistake or raises what no future carries."""
+    provider = ScriptedProvider([{"tool_calls": [{"name": "trouble", "arguments": {}}]}, "I see."])
+    ada = gathering.Agent("ada", llm_provider=provider, tools=[kind(function)])
+    asking = ada.ask_async("Go.") if awaited else asyncio.to_thread(ada.ask, "Go.")
+    reply = await asyncio.wait_for(asking, 30)
+    assert reply.text == "I see."
+    row = ada.trace.tool_calls().iloc[0]
+    assert bool(row["success"]) is success
+    assert said in str(row["output"] if success else row["error"])
+
+
+async def test_a_provider_that_runs_dry_does_not_hang_an_awaited_turn() -> None:
+    """A ``StopIteration`` of a sync ``complete`` is an error of the turn, not a wait for ever."""
+
+    class Dry(ILLMProvider):
+        def complete(self, messages: Any, tools: Any = None, **params: Any) -> Any:
+            return next(iter(()))
+
+    ada = gathering.Agent("ada", llm_provider=Dry("dry", {"model": "m"}))
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await asyncio.wait_for(ada.ask_async("Go."), 30)

@@ -151,6 +151,7 @@ def test_an_entry_that_names_no_host_is_the_callers_mistake(entry: object) -> No
         "fe80::1",
         "fe80::1%eth0",
         "fec0::1",
+        "3fff::1",
         "fc00::1",
         "fd00:ec2::254",
         "ff02::1",
