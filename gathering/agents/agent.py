@@ -13,11 +13,22 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gathering.agents.asking import OneTurn, Question, drained, reply_in, there
 from gathering.agents.branches import Branch
-from gathering.agents.competency import Competency
 from gathering.agents.guardrails import guarded, guardrails_of
 from gathering.agents.output import Output
-from gathering.agents.parts import checked_message, checked_store, memory_of, policy_of, provider_of, tools_of
-from gathering.agents.personality import PersonalityBlock, warn_of_conflicts
+from gathering.agents.parts import (
+    blocks_of,
+    checked_message,
+    checked_rounds,
+    checked_store,
+    checked_texts,
+    competencies_of,
+    memory_of,
+    params_of,
+    policy_of,
+    provider_of,
+    tools_of,
+)
+from gathering.agents.personality import warn_of_conflicts
 from gathering.agents.prompt import Explanation, system_parts, system_text
 from gathering.agents.travel import TimeTravel
 from gathering.agents.turns import Turns
@@ -93,15 +104,14 @@ class Agent(TimeTravel):
             raise ConfigurationError(
                 f"an agent's name must be a text that is not empty, got {name!r}: give it a name"
             )
-        self.name, self.age, self.history, self.system_prompt = name, age, history, system_prompt
+        checked_texts(history=history or "", system_prompt=system_prompt or "")
+        self.name, self.age, self.history, self.system_prompt = name, age, history or "", system_prompt
         self.llm_provider = provider_of(llm_provider)
-        self.personality_blocks = tuple(
-            PersonalityBlock(b) if isinstance(b, str) else b for b in personality_blocks
-        )
+        self.personality_blocks = blocks_of(personality_blocks)
         warn_of_conflicts(name, self.personality_blocks)
-        self.competencies = tuple(Competency(c) if isinstance(c, str) else c for c in competencies)
-        self.tools, self.tool_sources = tools_of(tools.values() if isinstance(tools, Mapping) else tools)
-        self.max_rounds, self.params = max_rounds, dict(params or {})
+        self.competencies = competencies_of(competencies)
+        self.tools, self.tool_sources = tools_of(tools)
+        self.max_rounds, self.params = checked_rounds(max_rounds), params_of(params)
         if cache is not None:
             self.params["cache"] = cache
         self.permissions = policy_of(permissions)

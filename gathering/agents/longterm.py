@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gathering.agents.memory import WindowMemory
-from gathering.agents.memory_frame import cell, cell_text, fact_row, memory_frame
+from gathering.agents.memory_frame import checked_importance, checked_text, fact_row, memory_frame, take_over
 from gathering.agents.recall import HALF_LIFE_DAYS, Fact, Found, Shelf, goes_by_letters, least_similarity
 from gathering.agents.vectors import Vectors
 from gathering.core import display
-from gathering.core.errors import ConfigurationError, UnknownNameError
+from gathering.core.errors import ConfigurationError, UnknownNameError, shown
 from gathering.core.interfaces import IAgent, ILLMProvider, IMemory, IRecorder, Since
 from gathering.core.messages import MessageDict
 from gathering.core.session import new_id, now
@@ -79,8 +79,8 @@ class LongTermMemory(IMemory):
 
         It is in the store when the call returns. Raises ``ConfigurationError``, ``StoreError``.
         """
-        text = _checked(text)
-        importance = _checked_importance(importance)
+        text = checked_text(text)
+        importance = checked_importance(importance)
         self._refresh()
         known = next((f for f in self._shelf.everything() if f.content == text), None)
         if known is not None:
@@ -93,8 +93,10 @@ class LongTermMemory(IMemory):
 
     def search(self, query: str, limit: int = 5) -> list[Found]:
         """The facts that fit a text, the best first, with similarity and score."""
+        if isinstance(limit, bool) or not isinstance(limit, int):
+            raise ConfigurationError(f"limit={limit!r:.40} of a search is not usable: give a whole number")
         self._refresh()
-        return self._best(_checked(query), limit)
+        return self._best(checked_text(query), limit)
 
     def forget(self, what: str | Fact | Found | Iterable[str | Fact | Found]) -> int:
         """Forget a fact: by its id, by its text (whatever the case and the spaces), or as ``search`` or ``facts`` gave
@@ -103,6 +105,10 @@ class LongTermMemory(IMemory):
         Text and vector are taken out of the store; rows of the conversation stay in the trace.
         """
         self._refresh()
+        if not isinstance(what, Iterable | Fact | Found):
+            raise ConfigurationError(
+                f"{shown(what)} is no memory: give its id, its text, or what search gave"
+            )
         several = [what] if isinstance(what, str | Fact | Found) else what
         wanted = {form for one in several for form in _forms(one)}
         ids = [f.memory_id for f in self._shelf.everything() if wanted & {f.memory_id, _folded(f.content)}]
@@ -116,7 +122,7 @@ class LongTermMemory(IMemory):
 
     def pin(self, memory_id: str, pinned: bool = True) -> None:
         """Put a fact into every prompt, or no longer. Raises ``UnknownNameError``."""
-        self._put(replace(self._fact(memory_id), pinned=pinned))
+        self.change(memory_id, pinned=pinned)
 
     def facts(self) -> list[Fact]:
         """Everything that is remembered for long, oldest first."""
@@ -126,13 +132,31 @@ class LongTermMemory(IMemory):
     def update(self, frame: pd.DataFrame) -> int:
         """Take over what was edited in the frame of ``df()``: content, importance and pinned; how many rows changed.
 
-        A row without an id is a new fact. A message of the conversation that is pinned becomes a fact. Rows that are
-        not in the frame stay as they are. Raises ``UnknownNameError`` for an id that is not known.
+        A row without an id is a new fact. A message of the conversation that is pinned becomes a fact. Rows and columns
+        that are not in the frame stay as they are. Raises ``UnknownNameError`` for an id that is not known and
+        ``ConfigurationError`` for a value that is not usable, with nothing changed.
         """
-        changed = 0
-        for row in frame.to_dict("records"):
-            changed += self._take(row)
-        return changed
+        return take_over(self, frame)
+
+    def change(
+        self,
+        memory_id: str,
+        *,
+        content: str | None = None,
+        importance: float | None = None,
+        pinned: bool | None = None,
+    ) -> bool:
+        """Give a fact another text, importance or pin; whether that changed it. Raises ``UnknownNameError``."""
+        fact = self._fact(memory_id)
+        new = replace(
+            fact,
+            content=fact.content if content is None else checked_text(content),
+            importance=fact.importance if importance is None else checked_importance(importance),
+            pinned=fact.pinned if pinned is None else pinned,
+        )
+        if new != fact:
+            self._put(new, self._embedded([new.content])[0] if new.content != fact.content else None)
+        return new != fact
 
     def reembed(self, embedder: ILLMProvider | str | None = None) -> int:
         """Make all vectors anew, by another embedder if one is given; how many facts there are."""
@@ -319,28 +343,6 @@ class LongTermMemory(IMemory):
             raise UnknownNameError("memory", memory_id, list(self._shelf.facts))
         return self._shelf.facts[memory_id]
 
-    def _take(self, row: Mapping[Any, Any]) -> bool:
-        memory_id, content = cell_text(row.get("memory_id")), cell_text(row.get("content"))
-        importance = _checked_importance(cell(row.get("importance"), 0.5))
-        pinned = bool(cell(row.get("pinned"), False))
-        if not memory_id:
-            self.remember(content, importance, pin=pinned)
-            return True
-        edit = getattr(self.conversation, "edit", None)
-        if (
-            edit is not None
-            and memory_id not in self._shelf.facts
-            and (change := edit(memory_id, content)) is not None
-        ):
-            if pinned:
-                self.remember(content, importance, pin=True)
-            return bool(change or pinned)
-        fact = self._fact(memory_id)
-        new = replace(fact, content=_checked(content), importance=importance, pinned=pinned)
-        if new != fact:
-            self._put(new, self._embedded([content])[0] if content != fact.content else None)
-        return new != fact
-
     def __len__(self) -> int:
         """How many facts there are."""
         return len(self.facts())
@@ -362,25 +364,13 @@ def _forms(what: str | Fact | Found) -> tuple[str, ...]:
     """What is compared: the id of a fact; of a text both, since it may be either."""
     if isinstance(what, str):
         return what, _folded(what)
+    if not isinstance(what, Fact | Found):
+        raise ConfigurationError(f"{shown(what)} is no memory: give its id, its text, or what search gave")
     return ((what.fact if isinstance(what, Found) else what).memory_id,)
 
 
 def _folded(text: str) -> str:
     return " ".join(text.casefold().split())
-
-
-def _checked(text: Any) -> str:
-    if not isinstance(text, str) or not text.strip():
-        raise ConfigurationError(
-            f"a memory is a text that is not empty, got {text!r:.60}: say what to remember"
-        )
-    return text.encode("utf-8", "replace").decode().strip()
-
-
-def _checked_importance(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ConfigurationError(f"importance {value!r:.40} is not usable: give a number from 0 to 1")
-    return float(value)
 
 
 def _above_zero(**figures: float) -> None:

@@ -7,7 +7,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gathering.agents.memory_frame import memory_frame
+from gathering.agents.memory_frame import cell, cell_text, frame_rows, memory_frame
 from gathering.core import display
 from gathering.core.errors import ConfigurationError, UnknownNameError
 from gathering.core.interfaces import IAgent, IMemory
@@ -26,12 +26,13 @@ class _Kept:
     message: MessageDict
     created_at: float
     tokens: int | None = None
+    pinned: bool = False
 
 
 class WindowMemory(IMemory):
     """The conversation, oldest first; ``get_context_window`` cuts it at a user's message so that it fits.
 
-    ``max_tokens`` bounds the window below what the model could hold. ``count_tokens`` counts a text's tokens;
+    The turn of a message that is pinned is sent before any other. ``max_tokens`` bounds the window below what the model could hold. ``count_tokens`` counts a text's tokens;
     an agent hands in its provider's count when none is given.
     """
 
@@ -58,10 +59,10 @@ class WindowMemory(IMemory):
         return messages if limit is None else messages[max(0, len(messages) - limit) :]
 
     def get_context_window(self, max_tokens: int | None = None) -> list[MessageDict]:
-        """The newest whole turns within ``max_tokens`` and the memory's own bound, oldest first."""
+        """Pinned and then the newest whole turns within ``max_tokens`` and the memory's own bound, oldest first."""
         bounds = [b for b in (max_tokens, self.max_tokens) if b is not None]
         self._budget = min(bounds) if bounds else None
-        return [dict(k.message) for k in self._kept[self._first_in_context() :]]
+        return [dict(k.message) for k, sent in zip(self._kept, self._sent(), strict=True) if sent]
 
     def clear(self) -> None:
         """Forget everything."""
@@ -93,12 +94,12 @@ class WindowMemory(IMemory):
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of ``df``."""
-        first = self._first_in_context()
-        return [self._row(k, i >= first) for i, k in enumerate(self._kept)]
+        return [self._row(k, sent) for k, sent in zip(self._kept, self._sent(), strict=True)]
 
     def older(self) -> list[tuple[str, MessageDict]]:
         """The messages that no longer fit into the window, with their ids, oldest first."""
-        return [(k.memory_id, dict(k.message)) for k in self._kept[: self._first_in_context()]]
+        together = zip(self._kept, self._sent(), strict=True)
+        return [(k.memory_id, dict(k.message)) for k, sent in together if not sent]
 
     def edit(self, memory_id: str, content: str) -> bool | None:
         """Give a message another text; whether that changed it, None for an id that is not of this memory."""
@@ -110,15 +111,31 @@ class WindowMemory(IMemory):
         kept.message, kept.tokens = {**kept.message, "content": content}, None
         return True
 
+    def pin(self, memory_id: str, pinned: bool = True) -> None:
+        """Have a message's turn sent as long as there is room for it at all, or no longer. Raises ``UnknownNameError``."""
+        self._of(memory_id).pinned = pinned
+
     def update(self, frame: pd.DataFrame) -> int:
-        """Take over the texts that were edited in the frame of ``df()``; how many. Raises ``UnknownNameError``."""
+        """Take over texts and pins that were edited in the frame of ``df()``; how many rows changed.
+
+        Columns and rows that are not in the frame stay as they are. Raises ``UnknownNameError``, with nothing changed.
+        """
+        rows = frame_rows(frame)
+        kept = [self._of(cell_text(row.get("memory_id"))) for row in rows]
         changed = 0
-        for memory_id, content in zip(frame["memory_id"], frame["content"], strict=True):
-            change = self.edit(str(memory_id), str(content))
-            if change is None:
-                raise UnknownNameError("memory", str(memory_id), [k.memory_id for k in self._kept])
-            changed += change
+        for row, one in zip(rows, kept, strict=True):
+            pinned = bool(cell(row.get("pinned"), one.pinned))
+            content = cell(row.get("content"), None)
+            edited = content is not None and self.edit(one.memory_id, str(content))
+            changed += bool(edited or pinned != one.pinned)
+            one.pinned = pinned
         return changed
+
+    def _of(self, memory_id: str) -> _Kept:
+        found = next((k for k in self._kept if k.memory_id == memory_id), None)
+        if found is None:
+            raise UnknownNameError("memory", memory_id, [k.memory_id for k in self._kept])
+        return found
 
     def _row(self, kept: _Kept, in_context: bool) -> dict[str, Any]:
         return {
@@ -129,21 +146,39 @@ class WindowMemory(IMemory):
             "tokens": self._tokens(kept),
             "in_context": in_context,
             "created_at": kept.created_at,
-            "why": "in the window" if in_context else "older than the window",
+            "pinned": kept.pinned or None,
+            "why": _why(kept, in_context),
         }
 
-    def _first_in_context(self) -> int:
-        """The index of the first message of the window; a turn is sent whole or not at all."""
+    def _sent(self) -> list[bool]:
+        """For each message whether it is in the window: a turn is sent whole or not at all, the pinned ones before others."""
         if self._budget is None:
-            return 0
-        total, first = 0, len(self._kept)
-        for index in range(len(self._kept) - 1, -1, -1):
-            total += self._tokens(self._kept[index])
-            if total > self._budget:
+            return [True] * len(self._kept)
+        turns, room = self._turns(), self._budget
+        chosen: set[int] = set()
+        for number, turn in enumerate(turns):
+            size = sum(map(self._tokens, turn))
+            if any(k.pinned for k in turn) and size <= room:
+                chosen.add(number)
+                room -= size
+        for number in range(len(turns) - 1, -1, -1):
+            size = 0 if number in chosen else sum(map(self._tokens, turns[number]))
+            if size > room:
                 break
-            if self._kept[index].message["role"] == "user":
-                first = index
-        return first
+            chosen.add(number)
+            room -= size
+        before = len(self._kept) - sum(map(len, turns))
+        return [False] * before + [n in chosen for n, turn in enumerate(turns) for _ in turn]
+
+    def _turns(self) -> list[list[_Kept]]:
+        """The messages from each of a person's to the next; what stands before the first is in none."""
+        turns: list[list[_Kept]] = []
+        for kept in self._kept:
+            if kept.message["role"] == "user":
+                turns.append([])
+            if turns:
+                turns[-1].append(kept)
+        return turns
 
     def _tokens(self, kept: _Kept) -> int:
         if kept.tokens is None:
@@ -157,12 +192,18 @@ class WindowMemory(IMemory):
 
     def __repr__(self) -> str:
         """How much is remembered, and how much of it is in the context."""
-        inside = len(self._kept) - self._first_in_context()
+        inside = sum(self._sent())
         return f"WindowMemory({len(self._kept)} messages, {inside} in context)"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         rows = [(str(k.message["role"]), readable(k.message)) for k in self._kept]
         return display.card(repr(self), rows)
+
+
+def _why(kept: _Kept, in_context: bool) -> str:
+    if kept.pinned:
+        return "pinned" if in_context else "pinned, and longer than there is room for"
+    return "in the window" if in_context else "older than the window"
 
 
 def readable(message: MessageDict) -> str:

@@ -5,17 +5,40 @@ Owns no names of an agent's description: plain data is ``gathering.agents.build`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from gathering.agents.competency import Competency
 from gathering.agents.memory import WindowMemory
+from gathering.agents.personality import PersonalityBlock
 from gathering.core import config
-from gathering.core.errors import ConfigurationError
-from gathering.core.interfaces import IAgent, ILLMProvider, IMemory, IRecorder, ITool
+from gathering.core.errors import ConfigurationError, shown
+from gathering.core.interfaces import (
+    IAgent,
+    ICompetency,
+    ILLMProvider,
+    IMemory,
+    IPersonalityBlock,
+    IRecorder,
+    ITool,
+)
 from gathering.core.permissions import IPolicy
 from gathering.core.registry import create_provider, create_tool
 
-__all__ = ["checked_message", "checked_store", "memory_of", "policy_of", "provider_of", "tools_of"]
+__all__ = [
+    "blocks_of",
+    "checked_message",
+    "checked_rounds",
+    "checked_store",
+    "checked_texts",
+    "competencies_of",
+    "listed",
+    "memory_of",
+    "params_of",
+    "policy_of",
+    "provider_of",
+    "tools_of",
+]
 
 
 def provider_of(spec: ILLMProvider | str | None) -> ILLMProvider:
@@ -29,10 +52,77 @@ def provider_of(spec: ILLMProvider | str | None) -> ILLMProvider:
     return create_provider(spec or str(config.get("model")))
 
 
+def blocks_of(blocks: Any) -> tuple[IPersonalityBlock, ...]:
+    """The personality blocks, those of names made. Raises ``ConfigurationError``."""
+    return tuple(
+        _made("personality block", PersonalityBlock, IPersonalityBlock, one)
+        for one in listed("personality_blocks", blocks)
+    )
+
+
+def competencies_of(competencies: Any) -> tuple[ICompetency, ...]:
+    """The competencies, those of names made. Raises ``ConfigurationError``."""
+    return tuple(
+        _made("competency", Competency, ICompetency, one) for one in listed("competencies", competencies)
+    )
+
+
+def _made(what: str, of_name: Callable[[str], Any], kind: type[Any], one: Any) -> Any:
+    if isinstance(one, str):
+        return of_name(one)
+    if not isinstance(one, kind):
+        raise ConfigurationError(f"{shown(one, 60)} is no {what}: give its name or {of_name.__name__}(...)")
+    return one
+
+
+def listed(part: str, given: Any) -> Iterable[Any]:
+    """The several things of a part; one alone is a list of it. Raises ``ConfigurationError`` for what is no list."""
+    if (
+        isinstance(given, Mapping)
+        and part == "tools"
+        and all(isinstance(one, ITool) for one in given.values())
+    ):
+        return given.values()
+    if isinstance(given, str | Mapping | ITool | IPersonalityBlock | ICompetency | IAgent):
+        return (given,)
+    if not isinstance(given, Iterable):
+        raise ConfigurationError(f"{part}={shown(given, 60)} is no list: give a list of them")
+    return given
+
+
+def checked_texts(**texts: Any) -> None:
+    """Raise ``ConfigurationError`` for a part that is no text."""
+    for part, text in texts.items():
+        if not isinstance(text, str):
+            raise ConfigurationError(f"{part}={shown(text, 60)} is not usable: give a text")
+
+
+def checked_rounds(max_rounds: Any) -> int:
+    """How often a turn may come back with tools' results. Raises ``ConfigurationError``."""
+    if isinstance(max_rounds, bool) or not isinstance(max_rounds, int) or max_rounds < 1:
+        raise ConfigurationError(
+            f"max_rounds={shown(max_rounds, 40)} is not usable: give a whole number of 1 or more"
+        )
+    return max_rounds
+
+
+def params_of(params: Any) -> dict[str, Any]:
+    """The parameters of each call. Raises ``ConfigurationError``."""
+    if params is not None and not isinstance(params, Mapping):
+        raise ConfigurationError(
+            f"params={shown(params, 60)} is not usable: give names and values, as {{'temperature': 0}}"
+        )
+    return dict(params or {})
+
+
 def policy_of(permissions: IPolicy | Iterable[Any] | None) -> IPolicy | None:
-    """The policy of these rules; None, which costs nothing, where there are none."""
+    """The policy of these rules; None, which costs nothing, where there are none. Raises ``ConfigurationError``."""
     if permissions is None or isinstance(permissions, IPolicy):
         return permissions
+    if not isinstance(permissions, Iterable):
+        raise ConfigurationError(
+            f"permissions={shown(permissions, 60)} is no list of rules: write ['ask * write']"
+        )
     from gathering.tools.permissions import Policy
 
     return Policy(permissions)
@@ -61,14 +151,14 @@ def memory_of(memory: Any, agent: str) -> IMemory:
     return described_memory(agent, memory)
 
 
-def tools_of(tools: Iterable[Any]) -> tuple[dict[str, ITool], dict[str, Any]]:
+def tools_of(tools: Any) -> tuple[dict[str, ITool], dict[str, Any]]:
     """The tools by name, made from names, mappings and functions; and those names and mappings, as far as there are.
 
     Raises ``ConfigurationError``.
     """
     found: dict[str, ITool] = {}
     sources: dict[str, Any] = {}
-    for item in tools:
+    for item in listed("tools", tools):
         plain = isinstance(item, str | Mapping)
         for one in (create_tool(item) if plain else _as_tool(item)).expand():
             if one.name in found:

@@ -136,6 +136,15 @@ class SummaryMemory(IMemory):
         """Give a message another text, as ``WindowMemory.edit``."""
         return self.window.edit(memory_id, content)
 
+    def pin(self, memory_id: str, pinned: bool = True) -> None:
+        """Have a message's turn sent always, as ``WindowMemory.pin``."""
+        self.window.pin(memory_id, pinned)
+
+    def update(self, frame: pd.DataFrame) -> int:
+        """Take over texts and pins of messages, as ``WindowMemory.update``; summaries stay as they are."""
+        ours = {summary.memory_id for summary in self.summaries}
+        return self.window.update(frame[~frame["memory_id"].isin(ours)] if len(ours) else frame)
+
     def df(self) -> pd.DataFrame:
         """Summaries and messages: the columns of ``WindowMemory.df``."""
         return memory_frame(self.rows())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from gathering.agents.branches import Branch
 from gathering.agents.memory import WindowMemory
 from gathering.agents.turns import Turns, difference
-from gathering.core.errors import ConfigurationError
+from gathering.core.errors import ConfigurationError, UnknownNameError, shown
 from gathering.core.interfaces import IAgent, ILLMProvider, IMemory, IRecorder
 
 if TYPE_CHECKING:
@@ -118,12 +118,17 @@ class TimeTravel(IAgent):
 
     def diff(self, other: Agent) -> pd.DataFrame:
         """Two agents' turns side by side: ``turn, same, question, answer, other_question, other_answer``."""
+        if not isinstance(other, TimeTravel):
+            raise ConfigurationError(f"{shown(other, 60)} has no turns to compare: give another agent")
         return difference(self.turns, other.turns)
 
     def _with(self, turns: Turns, **parts: Any) -> Agent:
         from gathering.agents.agent import Agent
 
         own = {part: getattr(self, part) for part in _PARTS}
+        for part in parts:
+            if part not in (*_PARTS, "memory", "store", "cache"):
+                raise UnknownNameError("part of an agent", part, [*_PARTS, "memory", "store", "cache"])
         twin = Agent(self.name, **{"store": self._store, **own, **parts})
         twin.turns, twin.tool_sources = turns, {**self.tool_sources, **twin.tool_sources}
         twin.version, twin.digest = self.version, self.digest

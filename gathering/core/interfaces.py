@@ -212,6 +212,17 @@ class IMemory(ABC):
         """What of it belongs into the system prompt of a turn with this message: ``(source, text)`` of each part."""
         return []
 
+    def remember(self, text: str, *args: Any, **options: Any) -> str:
+        """Keep a text for long; its id. Raises ``ConfigurationError`` for a memory of the conversation alone."""
+        raise ConfigurationError(self._keeps_nothing())
+
+    def forget(self, what: Any) -> int:
+        """Forget what was kept for long; how much it was. Raises ``ConfigurationError`` as ``remember``."""
+        raise ConfigurationError(self._keeps_nothing())
+
+    def _keeps_nothing(self) -> str:
+        return f"{type(self).__name__} keeps the conversation alone: make the agent with memory='long_term' to remember"
+
     def panel(self, **options: Any) -> Any:
         """An editor of what is remembered, for a notebook: ``height`` in pixels, ``readonly``."""
         from gathering.core.registry import open_panel

@@ -311,3 +311,40 @@ def test_a_card_shows_the_parts_and_no_address() -> None:
     assert "calculator" in bundle["text/plain"]
     assert "patient 0.5" in bundle["text/plain"]
     assert not any("0x" in form for form in bundle.values())
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("competencies", [5]),
+        ("competencies", 5),
+        ("personality_blocks", [5]),
+        ("tools", 5),
+        ("permissions", 5),
+        ("max_rounds", 0),
+        ("max_rounds", "many"),
+        ("params", 5),
+        ("history", 5),
+        ("system_prompt", 5),
+    ],
+)
+def test_a_part_that_is_none_is_said_when_the_agent_is_made(part: str, value: Any) -> None:
+    """In one line, not at the first question."""
+    parts: dict[str, Any] = {part: value}
+    with pytest.raises(ConfigurationError) as caught:
+        gathering.Agent("ada", llm_provider=ScriptedProvider([]), **parts)
+    assert "\n" not in str(caught.value)
+
+
+def test_one_part_alone_needs_no_list() -> None:
+    """A text is one name, not a list of letters."""
+    ada = gathering.Agent(
+        "ada",
+        llm_provider=ScriptedProvider([]),
+        tools="calculator",
+        competencies="mathematics",
+        personality_blocks="curious",
+    )
+    assert list(ada.tools) == ["calculator"]
+    assert [c.name for c in ada.competencies] == ["mathematics"]
+    assert [b.name for b in ada.personality_blocks] == ["curious"]

@@ -306,6 +306,31 @@ def test_what_is_recalled_by_default_suits_the_embedder(store: SQLiteStore, mode
     assert "budget" not in prompts(ada)[0]
 
 
+def test_an_edited_frame_may_lack_columns(store: SQLiteStore) -> None:
+    """Importance and pins that are not in it stay; a row that is wrong changes nothing of the others."""
+    _, memory = made(store)
+    kept = memory.remember("tea", 0.9, pin=True)
+    memory.remember("milk")
+    frame = memory.df()
+    assert memory.update(frame[["memory_id", "content"]].assign(content=["green tea", "milk"])) == 1
+    fact = next(fact for fact in memory.facts() if fact.memory_id == kept)
+    assert (fact.content, fact.importance, fact.pinned) == ("green tea", 0.9, True)
+    for wrong in ({"content": ["black tea", ""]}, {"content": "x", "importance": [0.1, 7]}):
+        with pytest.raises(ConfigurationError):
+            memory.update(frame.assign(**wrong))
+    assert [fact.content for fact in memory.facts()] == ["green tea", "milk"]
+
+
+@pytest.mark.parametrize("what", [None, 5, [5]], ids=str)
+def test_what_cannot_be_forgotten_is_said(store: SQLiteStore, what: Any) -> None:
+    """In one line."""
+    _, memory = made(store)
+    with pytest.raises(ConfigurationError, match="is no memory"):
+        memory.forget(what)
+    with pytest.raises(ConfigurationError, match="limit"):
+        memory.search("tea", limit="a")  # type: ignore[arg-type]
+
+
 class Hashed(LocalProvider):
     """The way without the extra: letters, whatever is installed."""
 

@@ -166,3 +166,61 @@ def test_a_store_that_is_none_is_said_at_once() -> None:
     """A text is no store."""
     with pytest.raises(ConfigurationError, match=r"give SQLiteStore\(':memory:'\)"):
         gathering.Agent("ada", llm_provider=ScriptedProvider([]), store=":memory:")  # type: ignore[arg-type]
+
+
+def test_a_pinned_message_keeps_its_turn_in_the_window() -> None:
+    """Before newer turns and whole; the frame says so, and it can be taken back there."""
+    memory = WindowMemory(max_tokens=40, count_tokens=lambda text: 10)
+    for number in range(5):
+        memory.add_message({"role": "user", "content": f"question {number}"})
+        memory.add_message({"role": "assistant", "content": f"answer {number}"})
+    said = [m["content"] for m in memory.get_context_window()]
+    assert said == ["question 3", "answer 3", "question 4", "answer 4"]
+    frame = memory.df()
+    frame.loc[1, "pinned"] = True
+    assert memory.update(frame) == 1
+    said = [m["content"] for m in memory.get_context_window()]
+    assert said == ["question 0", "answer 0", "question 4", "answer 4"]
+    frame = memory.df()
+    assert list(frame["why"][:2]) == ["in the window", "pinned"]
+    assert next(m["content"] for _, m in memory.older()) == "question 1"
+    assert [m["content"] for m in memory.fork(memory.get_conversation_history()).get_context_window()] == said
+    frame.loc[1, "pinned"] = False
+    assert memory.update(frame) == 1
+    assert next(m["content"] for m in memory.get_context_window()) == "question 3"
+
+
+def test_what_is_pinned_and_too_long_is_said() -> None:
+    """It is left out whole, and the newest turns are sent."""
+    memory = WindowMemory(max_tokens=30, count_tokens=len)
+    memory.add_message({"role": "user", "content": "x" * 100})
+    memory.add_message({"role": "user", "content": "short"})
+    memory.pin(memory.df()["memory_id"][0])
+    assert [m["content"] for m in memory.get_context_window()] == ["short"]
+    assert memory.df()["why"][0] == "pinned, and longer than there is room for"
+    with pytest.raises(UnknownNameError):
+        memory.pin("no such id")
+
+
+def test_an_edited_frame_may_lack_columns_and_rows() -> None:
+    """They stay as they are; what is no frame, or has an unknown id, changes nothing."""
+    memory = WindowMemory()
+    for text in ("one", "two"):
+        memory.add_message({"role": "user", "content": text})
+    frame = memory.df()
+    assert memory.update(frame[["memory_id", "pinned"]]) == 0
+    assert memory.update(frame.iloc[:1].assign(content="ONE")) == 1
+    assert list(memory.df()["content"]) == ["ONE", "two"]
+    wrong = frame.assign(content=["a", "b"], memory_id=[frame["memory_id"][0], "no such id"])
+    with pytest.raises(UnknownNameError):
+        memory.update(wrong)
+    with pytest.raises(ConfigurationError, match=r"memory\.df"):
+        memory.update([1])  # type: ignore[arg-type]
+    assert list(memory.df()["content"]) == ["ONE", "two"]
+
+
+def test_a_window_says_which_memory_remembers() -> None:
+    """For long is another memory's: one line that says how to have it."""
+    for act in (lambda: WindowMemory().remember("tea"), lambda: WindowMemory().forget("tea")):
+        with pytest.raises(ConfigurationError, match="long_term"):
+            act()
