@@ -54,17 +54,14 @@ def provider_of(spec: ILLMProvider | str | None) -> ILLMProvider:
 
 def blocks_of(blocks: Any) -> tuple[IPersonalityBlock, ...]:
     """The personality blocks, those of names made. Raises ``ConfigurationError``."""
-    return tuple(
-        _made("personality block", PersonalityBlock, IPersonalityBlock, one)
-        for one in listed("personality_blocks", blocks)
-    )
+    several = listed("personality_blocks", blocks)
+    return tuple([_made("personality block", PersonalityBlock, IPersonalityBlock, one) for one in several])
 
 
 def competencies_of(competencies: Any) -> tuple[ICompetency, ...]:
     """The competencies, those of names made. Raises ``ConfigurationError``."""
-    return tuple(
-        _made("competency", Competency, ICompetency, one) for one in listed("competencies", competencies)
-    )
+    several = listed("competencies", competencies)
+    return tuple([_made("competency", Competency, ICompetency, one) for one in several])
 
 
 def _made(what: str, of_name: Callable[[str], Any], kind: type[Any], one: Any) -> Any:
@@ -77,6 +74,8 @@ def _made(what: str, of_name: Callable[[str], Any], kind: type[Any], one: Any) -
 
 def listed(part: str, given: Any) -> Iterable[Any]:
     """The several things of a part; one alone is a list of it. Raises ``ConfigurationError`` for what is no list."""
+    if isinstance(given, list | tuple):  # nearly always: asked first, an agent is made in microseconds
+        return given
     if (
         isinstance(given, Mapping)
         and part == "tools"

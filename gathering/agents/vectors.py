@@ -75,6 +75,7 @@ class Vectors:
             model = made.model.removeprefix(f"{self.embedder.name}:")
             end |= {
                 "status": "ok",
+                "source": made.source,
                 "model": model,
                 **made.usage.to_dict(),
                 "cost_usd": self._cost(model, made.usage),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from gathering.core.messages import Usage
 
@@ -39,6 +40,7 @@ class Embeddings:
     vectors: tuple[tuple[float, ...], ...]
     model: str
     usage: Usage = Usage()  # noqa: RUF009 - a frozen value
+    source: Literal["live", "tape"] = field(default="live", compare=False)
 
     def __len__(self) -> int:
         """How many vectors there are."""

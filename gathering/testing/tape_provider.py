@@ -6,6 +6,7 @@ import base64
 import sys
 from array import array
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from gathering.core.errors import TapeError
@@ -77,7 +78,7 @@ class _Asked:
         self.tape = tape
         self.request = {"provider": provider.name, "model": model or provider.model, "embed": list(texts)}
         self.number, entry = tape.take(self.request)
-        self.played = None if entry is None else _vectors(entry)
+        self.played = None if entry is None else replace(_vectors(entry), source="tape")
 
     def kept(self, made: Embeddings) -> Embeddings:
         """The vectors as they will be played, in single precision, so that recording and replay are alike."""

@@ -27,6 +27,8 @@ class Embedder(ScriptedProvider):
 def test_what_is_recalled_needs_no_embedder() -> None:
     """The fact that fits a question is in its prompt, recorded and replayed."""
 
+    sources: list[set[str]] = []
+
     def lesson(answers: list[str], live: bool) -> str:
         memory = LongTermMemory(embedder=Embedder(live))
         ada = gathering.Agent(
@@ -34,12 +36,15 @@ def test_what_is_recalled_needs_no_embedder() -> None:
         )
         memory.remember("Bob likes tea.")
         memory.remember("The exam is on Monday.")
-        return ada.ask("When is the exam?").text
+        answer = ada.ask("When is the exam?").text
+        sources.append({row["source"] for row in ada.trace.store.rows("calls", {"agent": "ada (memory)"})})
+        return answer
 
     with tape("lesson.jsonl", "record"):
         recorded = lesson(["On Monday."], live=True)
     with tape("lesson.jsonl", "replay"):
         assert lesson([], live=False) == recorded == "On Monday."
+    assert sources == [{"live"}, {"tape"}]  # what a service embeds is a row, and says where it came from
 
 
 def test_a_check_by_meaning_needs_no_embedder() -> None:
