@@ -61,7 +61,7 @@ class AgentManager(IAgentManager):
 
     def get_agent(self, name: str) -> IAgent:
         """The agent of this name. Raises ``UnknownNameError`` with the nearest one."""
-        if name not in self._agents:
+        if not isinstance(name, str) or name not in self._agents:
             raise UnknownNameError("agent", name, self._agents)
         return self._agents[name]
 
@@ -76,7 +76,8 @@ class AgentManager(IAgentManager):
 
     def create_conversation(self, names: Sequence[str], **options: Any) -> Conversation:
         """A conversation of the named agents; ``options`` are those of ``Conversation``."""
-        return Conversation([self.get_agent(n) for n in names], **options)
+        chosen = [names] if isinstance(names, str) else names
+        return Conversation([self.get_agent(n) for n in chosen], **options)
 
     def find_best_agent(self, task: str) -> IAgent | None:
         """The agent with the highest score for the task (see ``rank``), None if no competency fits it."""

@@ -99,7 +99,8 @@ class UnknownNameError(ConfigurationError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         known = sorted(known)
-        self.kind, self.name, self.suggestions = kind, name, nearest(name, known)
+        self.kind, self.name = kind, name
+        self.suggestions = nearest(name, known) if isinstance(name, str) else []
         if self.suggestions:
             advice = f"did you mean {self.suggestions[0]!r}?"
         elif known:
@@ -107,7 +108,7 @@ class UnknownNameError(ConfigurationError):
             advice = "known: " + ", ".join(known[:_SHOWN]) + more
         else:
             advice = f"no {kind} is known yet"
-        super().__init__(f"unknown {kind} {name!r}: {advice}{' ' + hint if hint else ''}")
+        super().__init__(f"unknown {kind} {shown(name)}: {advice}{' ' + hint if hint else ''}")
 
 
 class ProviderError(GatheringError):

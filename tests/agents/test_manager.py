@@ -137,3 +137,14 @@ def test_what_is_no_agent_is_no_tool() -> None:
         AgentTool(agent("bob"), max_depth=0)
     assert AgentTool(agent("bob")).why_invalid({"task": " "}) is not None
     assert {t.name for t in manager().as_tools()} == {"ask_ada", "ask_bob", "ask_cleo"}
+
+
+@pytest.mark.parametrize("name", [None, 5, ["ada"]], ids=str)
+def test_what_is_no_name_is_said_in_one_line(name: Any) -> None:
+    """Also where it is no text; one name alone is a list of it."""
+    manager = AgentManager([agent("ada", "1", "2")])
+    with pytest.raises(UnknownNameError, match="unknown agent"):
+        manager.get_agent(name)
+    with pytest.raises(ConfigurationError, match="is no text"):
+        manager.find_best_agent(name)
+    assert list(manager.create_conversation("ada", max_turns=1).floor.agents) == ["ada"]
