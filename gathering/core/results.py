@@ -34,8 +34,8 @@ class Touched(str):
 
     things: tuple[tuple[str, ...], ...]
 
-    def __new__(cls, written: str, things: Iterable[Sequence[str]]) -> Self:
-        """The text as it is written, with the things it stands for."""
+    def __new__(cls, written: str, things: Iterable[Sequence[str]] = ()) -> Self:
+        """The text as it is written, with the things it stands for (a copy sets them afterwards)."""
         touched = super().__new__(cls, written)
         touched.things = tuple(map(tuple, things))
         return touched

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -130,6 +132,14 @@ def test_a_rule_about_a_part_of_what_is_searched_counts(rule: str, reach: str, d
 def test_a_search_is_allowed_where_all_of_it_is(rule: str, reach: str, decided: str) -> None:
     """A rule for a folder's own files does not open what is below them."""
     assert effect([rule], request(t=Touched("x", [[Reach(reach)]]))) == decided
+
+
+def test_what_is_touched_can_be_copied() -> None:
+    """A panel or a program may hand the question on."""
+    touched = Touched("a,b", [["a", "main.a"], [Reach("b/**")]])
+    for twin in (copy.deepcopy(touched), pickle.loads(pickle.dumps(touched))):
+        assert (twin, twin.things) == (touched, touched.things)
+        assert type(twin.things[1][0]) is Reach
 
 
 def test_an_answer_about_several_things_is_about_exactly_those() -> None:
