@@ -85,7 +85,7 @@ class _SyncIO:
                 batch = next(self.stream, None)
                 return batch if batch is not None else _no_end()
             case OpenStream(provider, messages, tools, params):
-                self.stream = batches_of(provider.stream(messages, tools, **params))
+                self.stream = batches_of(provider.stream(messages, tools, **params), provider)
                 return None
             case Pause(seconds):
                 return time.sleep(seconds)
@@ -117,7 +117,7 @@ class _AsyncIO:
                 batch = await anext(self.stream, None)
                 return batch if batch is not None else _no_end()
             case OpenStream(provider, messages, tools, params):
-                self.stream = batches_of_async(provider.stream(messages, tools, **params))
+                self.stream = batches_of_async(provider.stream(messages, tools, **params), provider)
                 return None
             case Pause(seconds):
                 return await asyncio.sleep(seconds)

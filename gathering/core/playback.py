@@ -278,13 +278,13 @@ class _Keeping(_Once):
         self.take, self.is_live = take, provider.is_live
 
     def walk(self, live: Live) -> Generator[Batch, None, None]:
-        with self.take, closing(batches_of(live())) as batches:
+        with self.take, closing(batches_of(live(), self.provider)) as batches:
             for batch in batches:
                 yield self.take.heard(batch)
 
     async def walk_async(self, live: Live) -> AsyncGenerator[Batch, None]:
         with self.take:
-            async with aclosing(batches_of_async(live())) as batches:
+            async with aclosing(batches_of_async(live(), self.provider)) as batches:
                 async for batch in batches:
                     yield self.take.heard(batch)
 

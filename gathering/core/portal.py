@@ -1,7 +1,8 @@
 """The I/O thread: one daemon thread with an event loop, for what must run beside the caller.
 
 Used for a comparison started from a sync cell, an async tool or async-only provider in a sync call, and panels.
-An ordinary turn does not pass through here. Owns no work of its own.
+An ordinary turn does not pass through here. Owns no work of its own. What may block, since somebody else wrote it,
+has a thread and a loop to itself: ``portal_of``.
 """
 
 from __future__ import annotations
@@ -13,17 +14,22 @@ import math
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Generic, TypeVar
 
-__all__ = ["WAKING", "Job", "Portal", "beat", "beside", "portal", "wait_for"]
+__all__ = ["WAKING", "Job", "Portal", "beat", "beside", "portal", "portal_of", "wait_for"]
 
 T = TypeVar("T")
 _lock = threading.Lock()
 _portal: Portal | None = None
+#: Loops that belong to one object each, and end with it.
+_own: weakref.WeakKeyDictionary[object, Portal] = weakref.WeakKeyDictionary()
 
 #: A cell that awaits notices Stop only when its loop wakes; this often it does (seconds).
 HEARTBEAT = 0.05
+#: Seconds a walk that is left gets to end.
+CLOSING = 1.0
 #: A thread that waits looks up this often (seconds): a signal between Python's last look at its signals and the system's call
 #: is noticed only when the call returns.
 WAKING = 0.1
@@ -32,11 +38,16 @@ WAKING = 0.1
 class Portal:
     """An event loop on a thread of its own. ``run`` blocks the caller and cancels when the caller is interrupted."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "gathering-io") -> None:
         self.loop = asyncio.new_event_loop()
         self.pid = os.getpid()
-        self.thread = threading.Thread(target=self.loop.run_forever, name="gathering-io", daemon=True)
+        self.thread = threading.Thread(target=_run, args=(self.loop,), name=name, daemon=True)
         self.thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, and in this process."""
+        return self.pid == os.getpid() and self.thread.is_alive()
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Start the coroutine on the I/O thread; the caller goes on."""
@@ -68,6 +79,22 @@ class Portal:
             close = getattr(source, "aclose", None)
             if close is not None:
                 self.run(_finish(close))
+
+    async def iterate_async(self, source: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+        """The same walk for a caller who awaits; whatever the walk does, the caller's loop runs on."""
+        end = object()
+
+        async def step() -> Any:
+            return await anext(source, end)
+
+        try:
+            while (item := await asyncio.wrap_future(self.submit(step()))) is not end:
+                yield item
+        finally:
+            close = getattr(source, "aclose", None)
+            if close is not None:  # one that blocks is not waited for
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.wrap_future(self.submit(_finish(close))), CLOSING)
 
 
 class Job(Generic[T]):
@@ -126,6 +153,13 @@ def wait_for(future: concurrent.futures.Future[T], seconds: float | None = None)
                 raise
 
 
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
+
+
 async def _finish(close: Any) -> None:
     with contextlib.suppress(RuntimeError):  # a generator cut while running closes itself
         await close()
@@ -135,9 +169,24 @@ def portal() -> Portal:
     """The process's one portal, started when first asked for; a forked child gets its own."""
     global _portal
     with _lock:
-        if _portal is None or _portal.pid != os.getpid() or not _portal.thread.is_alive():
+        if _portal is None or not _portal.alive:
             _portal = Portal()
         return _portal
+
+
+def portal_of(owner: object) -> Portal:
+    """The loop of an object's own, started when first asked for: what blocks it blocks nothing else."""
+    with _lock:
+        found = _own.get(owner)
+        if found is None or not found.alive:
+            found = _own[owner] = Portal("gathering-beside")
+            weakref.finalize(owner, _end, found)
+        return found
+
+
+def _end(ended: Portal) -> None:
+    if ended.alive:
+        ended.loop.call_soon_threadsafe(ended.loop.stop)
 
 
 class _Pulse:

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeAlias
 from gathering.core.events import Done, Event, TextDelta
 from gathering.core.interfaces import ILLMProvider
 from gathering.core.messages import Completion, Reply, as_completion
-from gathering.core.portal import portal
+from gathering.core.portal import portal, portal_of
 
 __all__ = [
     "Batch",
@@ -198,13 +198,17 @@ def gives_only_text(provider: ILLMProvider) -> bool:
     return inspect.isasyncgenfunction(method) or inspect.isgeneratorfunction(method)
 
 
-def batches_of(stream: Any) -> Generator[Batch, None, None]:
+def batches_of(stream: Any, provider: ILLMProvider | None = None) -> Generator[Batch, None, None]:
     """Batches of whatever a provider's ``stream`` gave, for a sync caller: ours, a generator or an async one."""
     if isinstance(stream, TextStream):
         with stream:
             yield from stream.events().batches()
         return
-    pieces = portal().iterate(aiter(stream)) if hasattr(stream, "__aiter__") else iter(stream)
+    if hasattr(stream, "__aiter__"):
+        walker = portal() if provider is None or _awaits(provider) else portal_of(provider)
+        pieces = walker.iterate(aiter(stream))
+    else:
+        pieces = iter(stream)
     text: list[str] = []
     try:
         for piece in pieces:
@@ -214,14 +218,22 @@ def batches_of(stream: Any) -> Generator[Batch, None, None]:
     yield [Done(Completion("".join(text)))]
 
 
-async def batches_of_async(stream: Any) -> AsyncGenerator[Batch, None]:
-    """The same for an async caller; a sync generator's pieces come from a worker thread."""
+async def batches_of_async(stream: Any, provider: ILLMProvider | None = None) -> AsyncGenerator[Batch, None]:
+    """The same for an async caller; a sync generator's pieces come from a worker thread.
+
+    An async one of a provider that knows no other awaiting may block all the same: it runs on a loop of its own.
+    """
     if isinstance(stream, TextStream):
         async with stream:
             async for batch in stream.events().batches_async():
                 yield batch
         return
-    pieces = aiter(stream) if hasattr(stream, "__aiter__") else _on_worker(iter(stream))
+    if not hasattr(stream, "__aiter__"):
+        pieces = _on_worker(iter(stream))
+    elif provider is None or _awaits(provider):
+        pieces = aiter(stream)
+    else:
+        pieces = portal_of(provider).iterate_async(aiter(stream))
     text: list[str] = []
     try:
         async for piece in pieces:
@@ -231,6 +243,11 @@ async def batches_of_async(stream: Any) -> AsyncGenerator[Batch, None]:
         if close is not None:
             await close()
     yield [Done(Completion("".join(text)))]
+
+
+def _awaits(provider: ILLMProvider) -> bool:
+    """Whether the provider has an awaited form of its own, so that what it holds may belong to the caller's loop."""
+    return type(provider).complete_async is not ILLMProvider.complete_async
 
 
 async def _on_worker(pieces: Iterator[Any]) -> AsyncGenerator[Any, None]:

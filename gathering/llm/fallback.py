@@ -103,7 +103,10 @@ class FallbackProvider(ILLMProvider):
 
         def sync() -> Generator[Batch, None, None]:
             for attempt in self._attempts(messages):
-                with attempt, closing(batches_of(attempt.stream(messages, tools, params))) as batches:
+                with (
+                    attempt,
+                    closing(batches_of(attempt.stream(messages, tools, params), attempt.provider)) as batches,
+                ):
                     for batch in batches:
                         yield attempt.heard(batch)
                     return
@@ -111,7 +114,9 @@ class FallbackProvider(ILLMProvider):
         async def asynchronous() -> AsyncGenerator[Batch, None]:
             for attempt in self._attempts(messages):
                 with attempt:
-                    async with aclosing(batches_of_async(attempt.stream(messages, tools, params))) as batches:
+                    async with aclosing(
+                        batches_of_async(attempt.stream(messages, tools, params), attempt.provider)
+                    ) as batches:
                         async for batch in batches:
                             yield attempt.heard(batch)
                     return

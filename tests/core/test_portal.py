@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import os
 import signal
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gathering.core.portal import WAKING, beat, portal, wait_for
+from gathering.core.portal import WAKING, beat, portal, portal_of, wait_for
 
 
 async def where() -> str:
@@ -131,3 +132,20 @@ async def test_a_heartbeat_lasts_as_long_as_the_turn() -> None:
     with beat(), beat():
         assert module._pulses[loop].turns == 2
     assert loop not in module._pulses
+
+
+def test_what_is_beside_has_a_thread_of_its_own_and_ends_with_its_owner() -> None:
+    """One for each owner, the same one each time; neither is the I/O thread."""
+
+    class Owner:
+        pass
+
+    one, other = Owner(), Owner()
+    assert portal_of(one) is portal_of(one) is not portal_of(other)
+    assert portal_of(one).run(where()) == "gathering-beside"
+    thread = portal_of(one).thread
+    del one
+    gc.collect()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert portal_of(other).run(where()) == "gathering-beside"
