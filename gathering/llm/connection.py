@@ -32,6 +32,7 @@ __all__ = [
     "address_of",
     "connect",
     "connect_async",
+    "listens",
 ]
 
 Reason: TypeAlias = Literal["connecting", "silence", "refused", "broken"]
@@ -180,6 +181,15 @@ def connect(origin: Origin, context: ssl.SSLContext | None, seconds: float) -> C
         raise LineError("connecting", _text(err)) from err
     except (OSError, UnicodeError) as err:  # a name no resolver can spell is a UnicodeError
         raise LineError("refused", _text(err)) from err
+
+
+def listens(origin: Origin) -> bool:
+    """Whether anything takes connections there; for a host on this machine, which says so at once."""
+    try:
+        socket.create_connection(origin[1:], 0.5).close()
+    except OSError:
+        return False
+    return True
 
 
 class AsyncConnection(asyncio.Protocol):

@@ -35,12 +35,12 @@ from gathering.core.masking import mask
 from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage
 from gathering.core.offers import ModelInfo, TokenCount
 from gathering.core.portal import beat
-from gathering.core.session import refuse_live_call
+from gathering.core.session import live_calls_forbidden, refuse_live_call
 from gathering.core.stream import Batch, TextStream
 from gathering.llm import prices
 from gathering.llm.admission import LONGEST_WAIT, Admission
 from gathering.llm.circuit import circuit_of
-from gathering.llm.connection import address_of
+from gathering.llm.connection import address_of, listens
 from gathering.llm.counting import learn
 from gathering.llm.embedding_calls import EmbeddingCalls
 from gathering.llm.exchange import Course, Dialect, Request, course
@@ -202,6 +202,13 @@ class HTTPProvider(KnownModel, EmbeddingCalls):
     def what_is_missing(self) -> str | None:
         """What to do before a call can succeed as far as it shows without a request: mostly, give a key."""
         return key_hint(self.key_variable) if self.needs_key and not self._key(ask=False) else None
+
+    def nobody_there(self) -> str | None:
+        """What to do when its server is to run on this machine and nothing listens there; asks no network."""
+        place = address_of(self.base_url)
+        if not is_loopback(place.url.host) or live_calls_forbidden() or listens(place.origin):
+            return None
+        return f"nothing listens at {place.site}: start the server, or say where it is with base_url"
 
     def key_source(self) -> str | None:
         """Where the key comes from (never the key itself); None where there is none."""

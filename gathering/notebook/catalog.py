@@ -1,8 +1,8 @@
 """The models that can be named here, and whether one could be used now.
 
 Owns the tables, not the facts: context, price and availability are what the providers say of themselves.
-``models_frame`` asks no network, and nobody for a key: of a service it is only said whether its key is there, and a
-provider somebody else wrote is only named, since asking it might take a request. ``listed_frame`` and
+``models_frame`` asks no network, and nobody for a key: of a service it is only said whether its key is there, of a server
+on this machine whether anything listens, and a provider somebody else wrote is only named, since asking it might take a request. ``listed_frame`` and
 ``doctor_frame`` do ask.
 """
 
@@ -124,5 +124,5 @@ def _what_is_missing(provider: ILLMProvider) -> str | None:
     from gathering.llm import HTTPProvider
 
     if isinstance(provider, HTTPProvider) and _is_remote(provider):
-        return provider.what_is_missing()
+        return provider.what_is_missing() or provider.nobody_there()
     return provider.why_unavailable()

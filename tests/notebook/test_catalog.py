@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import socket
 
 import pandas as pd
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from gathering.core.interfaces import ILLMProvider
 from gathering.core.offers import ModelInfo
 from gathering.core.registry import PROVIDERS
-from gathering.notebook.catalog import doctor_frame, listed_frame
+from gathering.notebook.catalog import doctor_frame, listed_frame, models_frame, reachable
 
 
 class Shop(ILLMProvider):
@@ -69,3 +70,19 @@ def test_a_table_of_advice_is_a_frame_like_others() -> None:
     frame = doctor_frame(["azure"])
     pd.testing.assert_frame_equal(pickle.loads(pickle.dumps(frame)), pd.DataFrame(frame))
     assert frame["advice"][0] in frame.to_csv()
+
+
+def test_a_server_of_this_machine_that_does_not_run_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said at once, with what to do; one that listens is."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("VLLM_BASE_URL", f"{place}/v1")
+        frame = models_frame().set_index("provider")
+        assert frame.loc["vllm", "available"]
+        assert reachable("vllm") == "configured"
+    frame = models_frame().set_index("provider")
+    assert not frame.loc["vllm", "available"]
+    assert frame.loc["vllm", "why_not"] == (
+        f"nothing listens at {place}: start the server, or say where it is with base_url"
+    )
+    assert reachable("vllm").startswith("nothing listens")
