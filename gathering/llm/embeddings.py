@@ -77,6 +77,8 @@ class OllamaEmbeddingForm(EmbeddingForm):
     def read(self, body: Any, count: int) -> tuple[list[Vector], Usage]:
         """The vectors of one batch. Raises ``MalformedResponseError``."""
         listed = body.get("embeddings") if isinstance(body, Mapping) else None
+        if listed is None and isinstance(body, Mapping) and isinstance(body.get("embedding"), list):
+            listed = [body["embedding"]]  # one text at a time, as it was before
         wire = {"data": [{"embedding": v} for v in listed]} if isinstance(listed, list) else {}
         # Named by the class: a dataclass with slots is another class than the one ``super()`` would know.
         vectors, _ = EmbeddingForm.read(self, wire, count)

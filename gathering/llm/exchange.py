@@ -221,8 +221,9 @@ class _Attempt:
 
     @property
     def _lines(self) -> bool:
-        """Whether a stream of this dialect is lines of JSON, which begin like a whole answer."""
-        return self.request.stream and getattr(self.request.dialect, "lines", False)
+        """Whether lines of JSON follow, which begin like a whole answer."""
+        named = "ndjson" in self.head.headers.get("content-type", "")
+        return (self.request.stream or named) and getattr(self.request.dialect, "lines", False)
 
     @property
     def partial(self) -> str:

@@ -19,7 +19,7 @@ from gathering.llm.figures import count_of
 from gathering.llm.openai_answer import logprobs_of, model_name, new_call_id
 from gathering.llm.openai_chat import log_choices, without
 
-__all__ = ["Room", "build_request", "calls_in", "finished", "parse_response"]
+__all__ = ["Room", "build_request", "calls_in", "finished", "message_in", "parse_response"]
 
 #: Neutral parameters under ``options``, where some have another name.
 _OPTION_NAMES: Mapping[str, str] = {"max_tokens": "num_predict"}
@@ -177,8 +177,8 @@ def parse_response(body: Any, model: str = "", *, origin: str = "ollama") -> Com
     """The completion in a whole answer. Raises the typed error it holds, or ``MalformedResponseError``."""
     if (error := error_in_body(body)) is not None:
         raise error
-    message = body.get("message") if isinstance(body, Mapping) else None
-    if not isinstance(message, Mapping):
+    message = message_in(body) if isinstance(body, Mapping) else None
+    if message is None:
         raise MalformedResponseError(
             f"the answer has no message ({json.dumps(body)[:200]}). Next: check that base_url is an Ollama server"
         )
@@ -191,6 +191,16 @@ def parse_response(body: Any, model: str = "", *, origin: str = "ollama") -> Com
         calls=calls_in(message),
         logprobs=logprobs_of(body.get("logprobs")),
     )
+
+
+def message_in(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What an object says: its message, or the text of an answer to a bare prompt (``/api/generate``)."""
+    message = body.get("message")
+    if isinstance(message, Mapping):
+        return message
+    if not isinstance(body.get("response"), str):
+        return None
+    return {"content": body["response"], "thinking": body.get("thinking")}
 
 
 def finished(

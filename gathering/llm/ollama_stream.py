@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from gathering.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta, UsageUpdate
 from gathering.core.messages import Completion, ToolCall, text_of
 from gathering.llm.faults import error_in_body
-from gathering.llm.ollama_chat import calls_in, finished
+from gathering.llm.ollama_chat import calls_in, finished, message_in
 from gathering.llm.openai_answer import logprobs_of
 from gathering.llm.reader import AnswerReader
 from gathering.llm.sse import ServerEvent
@@ -81,8 +81,7 @@ class OllamaStream(AnswerReader):
         if (error := error_in_body(chunk)) is not None:
             error.partial = self.partial
             raise error
-        message = chunk.get("message")
-        if isinstance(message, Mapping):
+        if (message := message_in(chunk)) is not None:
             self._message(message, events)
         self._logprobs.extend(logprobs_of(chunk.get("logprobs")))
         if chunk.get("done") is True:

@@ -22,6 +22,7 @@ from gathering.llm.thoughts import split_thoughts
 __all__ = [
     "finish_reason_of",
     "logprobs_of",
+    "message_in",
     "model_name",
     "new_call_id",
     "parse_response",
@@ -63,8 +64,7 @@ def parse_response(
     choice = choices[0] if choices else {}
     if (error := error_in_body(body) or error_in_body(choice)) is not None:
         raise error
-    message = choice.get("message")
-    message = message if isinstance(message, dict) else {}
+    message = message_in(choice, "message")
     text, thinking = split_content(message.get("content"))
     thinking = thinking or thinking_in(message)
     if style.think_tags:
@@ -86,6 +86,14 @@ def parse_response(
         raw=body,
         logprobs=logprobs_of(choice.get("logprobs")),
     )
+
+
+def message_in(choice: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """What a choice says; servers that only know the completions from before chat say it as one text."""
+    message = choice.get(name) or choice.get("message")
+    if isinstance(message, dict):
+        return message
+    return {"content": choice["text"]} if isinstance(choice.get("text"), str) else {}
 
 
 def split_content(content: Any) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from gathering.llm.faults import error_in_body
 from gathering.llm.openai_answer import (
     finish_reason_of,
     logprobs_of,
+    message_in,
     model_name,
     new_call_id,
     parts_of,
@@ -136,8 +137,7 @@ class ChatStream(AnswerReader):
         if (error := error_in_body(choice)) is not None:
             error.partial = self.partial
             raise error
-        delta = choice.get("delta") or choice.get("message")
-        delta = delta if isinstance(delta, Mapping) else {}
+        delta = message_in(choice, "delta")
         text, thinking = split_content(delta.get("content"))
         if _is_thought(delta):
             text, thinking = "", text

@@ -262,10 +262,33 @@ def ollama(body: str, stream: bool) -> Said:
     return finished(said, last.get("done_reason") or "stop")
 
 
+# -- answers to bare prompts -------------------------------------------------------------------------------------------
+
+
+def completions(body: str, stream: bool) -> Said:
+    chunks = [c for _, c in events(body)] if stream else [json.loads(body)]
+    choices = [choice for chunk in chunks for choice in chunk["choices"]]
+    said = Said(text="".join(choice["text"] for choice in choices))
+    reasons = [choice["finish_reason"] for choice in choices if choice["finish_reason"]]
+    usage = next((c["usage"] for c in reversed(chunks) if c.get("usage")), {})
+    said.input, said.output = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    return finished(said, reasons[-1] if reasons else "stop")
+
+
+def generate(body: str, stream: bool) -> Said:
+    objects = [json.loads(line) for line in body.split("\n") if line.strip()]
+    last = objects[-1]
+    said = Said(text="".join(o["response"] for o in objects))
+    said.input, said.output = last.get("prompt_eval_count"), last.get("eval_count")
+    return finished(said, last.get("done_reason") or "stop")
+
+
 READERS: dict[str, Callable[[str, bool], Said]] = {
     "chat": chat,
     "responses": responses,
     "messages": messages,
     "gemini": gemini,
     "ollama": ollama,
+    "completions": completions,
+    "generate": generate,
 }

@@ -15,12 +15,13 @@ from fake_service import recordings
 #: What a request to a path is, by the path's end; what is in no row is in a format the package does not speak.
 PATHS = {
     "/chat/completions": "chat",
+    "/completions": "completions",
     "/responses": "responses",
     "/messages": "messages",
     ":generateContent": "gemini",
     ":streamGenerateContent": "gemini",
     "/api/chat": "ollama",
-    "/api/embeddings": "",  # one text at a time, as it was before /api/embed
+    "/api/generate": "generate",
     "/embeddings": "embeddings",
     ":batchEmbedContents": "embeddings",
     "/models": "models",
@@ -36,7 +37,7 @@ COVERS = {
     "embeddings": "embeddings",
     "models-list": "models",
     "token-count": "count",
-    "legacy-completions": "",
+    "legacy-completions": "completions",
 }
 NATIVE = {"anthropic": "messages", "gemini": "gemini"}
 
@@ -68,7 +69,7 @@ class Recording:
 
     @property
     def is_answer(self) -> bool:
-        return self.kind in ("chat", "responses", "messages", "gemini", "ollama")
+        return self.kind in ("chat", "completions", "responses", "messages", "gemini", "ollama", "generate")
 
 
 @functools.cache

@@ -176,7 +176,7 @@ def test_vectors_and_lists_of_models(recording: Recording, service: Service) -> 
         names = [str(entry.get("id") or entry["name"]).removeprefix("models/") for entry in entries]
         assert [info.name for info in provider.models()] == list(dict.fromkeys(names))
         return
-    expected = vectors(said.get("data") or said["embeddings"])
+    expected = vectors(said.get("data") or said.get("embeddings") or [said["embedding"]])
     found = provider.embed(["?"] * len(expected), model="m")
     assert [list(v) for v in found.vectors] == [pytest.approx(v) for v in expected]
 
@@ -217,7 +217,7 @@ def test_half_an_answer_is_none(recording: Recording) -> None:
 
 
 def test_what_is_in_no_format_of_ours_ends_in_a_typed_error(recording: Recording, service: Service) -> None:
-    """Such as a completion of the old kind: said as such, or an answer without text; never a crash."""
+    """Such as Gemini's interactions: said as such, or an answer without text; never a crash."""
     if recording.kind:
         return
     kind = recording.headers.get("content-type", "application/json")
