@@ -14,7 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gathering.core.budget import CRUMB, Account, Budget, dollars, enter, leave
-from gathering.core.errors import BudgetExceededError, ProviderTimeoutError
+from gathering.core.errors import (
+    BudgetExceededError,
+    IncompleteStreamError,
+    ProviderConnectionError,
+    ProviderTimeoutError,
+)
 from gathering.core.interfaces import ILLMProvider, IRecorder
 from gathering.core.messages import Completion, MessageDict, ToolSpec, Usage
 
@@ -103,7 +108,7 @@ class Booking:
         return self._upper(usage, written)
 
     def _of_cut(self, error: BaseException, arrived: str, usage: Usage, hidden_seconds: float) -> float:
-        if isinstance(error, Exception) and not isinstance(error, ProviderTimeoutError):
+        if isinstance(error, Exception) and not _was_on_its_way(error):
             if not arrived and usage.output_tokens is None:
                 return 0.0
             hidden_seconds = 0.0
@@ -165,6 +170,15 @@ class Booking:
                     spent=one.spent,
                     booked=one.booked,
                 )
+
+
+def _was_on_its_way(error: Exception) -> bool:
+    """Whether the service was at work on the answer when the call failed, and may have written what nobody saw."""
+    if isinstance(error, ProviderTimeoutError):
+        return error.sent is not False
+    return isinstance(error, IncompleteStreamError) or (
+        isinstance(error, ProviderConnectionError) and error.sent is True
+    )
 
 
 def _tokens_read(

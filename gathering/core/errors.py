@@ -180,7 +180,12 @@ class OverloadedError(ProviderError):
 
 
 class ProviderConnectionError(ProviderError):
-    """No connection to the provider, or it was dropped."""
+    """No connection to the provider, or it was dropped.
+
+    ``sent`` says whether the request had gone out, so that the provider may have worked on it; None where nobody knows.
+    """
+
+    sent: bool | None = None
 
 
 class ProviderTimeoutError(ProviderConnectionError):

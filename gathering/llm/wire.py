@@ -80,7 +80,7 @@ class Line:
             )
         else:
             error = ProviderConnectionError(f"the connection to {host} broke ({reason}). Next: ask again")
-        error.__cause__ = err
+        error.__cause__, error.sent = err, kind in ("silence", "broken")
         # After silence the service may still be working on the request: sending it again could be paid twice.
         return Broken(error, retry=kind != "silence")
 

@@ -18,7 +18,7 @@ from fake_service import Answer, Service, answer
 import gathering
 from gathering.core import budget as budgets
 from gathering.core.budget import Account
-from gathering.core.errors import BadRequestError, BudgetExceededError
+from gathering.core.errors import BadRequestError, BudgetExceededError, ProviderConnectionError
 from gathering.core.prices import set_price
 from gathering.storage import SQLiteStore
 
@@ -99,6 +99,36 @@ async def test_a_hundred_failures_cost_nothing(service: Service, ask_all: Any) -
     kinds = {outcome(r) for r in await ask_all(asker(service, SQLiteStore(":memory:")))}
     assert kinds <= {BadRequestError.__name__, BudgetExceededError.__name__}
     assert BadRequestError.__name__ in kinds
+    assert (ceiling.spent, ceiling.booked) == (0, 0)
+
+
+@pytest.mark.parametrize("ask_all", [by_tasks, by_threads])
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_hundred_answers_that_break_off_are_settled(
+    service: Service, ask_all: Any, begun: bool
+) -> None:
+    """The service was at work and may ask for it: an upper estimate, and together never above the ceiling."""
+    if begun:  # the whole answer's head and a part of it
+        service.will(Answer([b'{"choices": ['], headers={"content-type": "application/json"}, drop=True))
+    else:
+        service.will(Answer(drop=True))
+    ceiling, store = gathering.budget(CEILING), SQLiteStore(":memory:")
+    kinds = [outcome(r) for r in await ask_all(asker(service, store))]
+    assert set(kinds) <= {"ProviderConnectionError", "BudgetExceededError"}
+    assert ceiling.booked == 0
+    assert 0 < ceiling.spent <= CEILING + 1e-9
+    rows = store.rows("calls", {"status": "error"})
+    assert sum(row["booked_usd"] or 0 for row in rows) == pytest.approx(ceiling.spent)
+
+
+async def test_who_was_never_reached_is_not_paid() -> None:
+    """No request had gone out."""
+    ceiling = gathering.budget(CEILING)
+    ada = gathering.Agent(
+        "ada", llm_provider=gathering.provider(MODEL, base_url="http://127.0.0.1:9", max_retries=0)
+    )
+    with pytest.raises(ProviderConnectionError):
+        await ada.ask_async("Hi", max_tokens=10)
     assert (ceiling.spent, ceiling.booked) == (0, 0)
 
 

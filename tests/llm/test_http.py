@@ -217,7 +217,7 @@ def test_a_call_from_a_thread_beside_a_loop(service: Service) -> None:
 
 async def test_a_hundred_calls_in_flight(service: Service) -> None:
     """One provider carries them side by side."""
-    service.will(Answer([json.dumps(answer()).encode()], headers=JSON, delay=0.3))
+    service.will(Answer([json.dumps(answer()).encode()], headers=JSON, delay=1.0))
     p = provider(service)
     completions = await asyncio.gather(*(p.complete_async(ASK) for _ in range(100)))
     assert {c.content for c in completions} == {"Hello!"}
