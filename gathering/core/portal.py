@@ -77,8 +77,9 @@ class Portal:
                 yield item
         finally:
             close = getattr(source, "aclose", None)
-            if close is not None:
-                self.run(_finish(close))
+            if close is not None:  # one that blocks is not waited for
+                with contextlib.suppress(TimeoutError):
+                    wait_for(self.submit(_finish(close)), CLOSING)
 
     async def iterate_async(self, source: AsyncIterator[T]) -> AsyncGenerator[T, None]:
         """The same walk for a caller who awaits; whatever the walk does, the caller's loop runs on."""
@@ -92,7 +93,7 @@ class Portal:
                 yield item
         finally:
             close = getattr(source, "aclose", None)
-            if close is not None:  # one that blocks is not waited for
+            if close is not None:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.wrap_future(self.submit(_finish(close))), CLOSING)
 

@@ -8,10 +8,12 @@ import gc
 import os
 import signal
 import threading
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
+from gathering.core import portal as portal_module
 from gathering.core.portal import WAKING, beat, portal, portal_of, wait_for
 
 
@@ -149,3 +151,29 @@ def test_what_is_beside_has_a_thread_of_its_own_and_ends_with_its_owner() -> Non
     thread.join(5)
     assert not thread.is_alive()
     assert portal_of(other).run(where()) == "gathering-beside"
+
+
+def test_a_walk_that_is_left_does_not_wait_for_a_loop_that_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop must end a turn also where somebody else's code stands still."""
+    monkeypatch.setattr(portal_module, "CLOSING", 0.01)
+
+    class Owner:
+        pass
+
+    async def numbers() -> AsyncGenerator[int, None]:
+        yield 1
+        yield 2
+
+    async def block() -> None:
+        reached.set()
+        assert go_on.wait(10)
+
+    owner, reached, go_on = Owner(), threading.Event(), threading.Event()
+    walk = portal_of(owner).iterate(numbers())
+    assert next(walk) == 1
+    blocked = portal_of(owner).submit(block())
+    assert reached.wait(10)
+    walk.close()  # type: ignore[attr-defined]
+    assert not blocked.done()
+    go_on.set()
+    blocked.result(10)
