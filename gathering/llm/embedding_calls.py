@@ -40,13 +40,21 @@ class EmbeddingCalls(ILLMProvider):
         form, name, batches = self._embedding(texts, model)
         return _joined(
             f"{self.name}:{name}",
-            [self._read(form, self.ask(form.path, form.body(name, part)), len(part)) for part in batches],
+            [
+                self._read(
+                    form, self.ask(form.path, form.body(name, part, self.config.get("dimensions"))), len(part)
+                )
+                for part in batches
+            ],
         )
 
     async def embed_async(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
         """The same vectors, awaited."""
         form, name, batches = self._embedding(texts, model)
-        answers = [(await self.ask_async(form.path, form.body(name, part)), len(part)) for part in batches]
+        answers = [
+            (await self.ask_async(form.path, form.body(name, part, self.config.get("dimensions"))), len(part))
+            for part in batches
+        ]
         return _joined(f"{self.name}:{name}", [self._read(form, *answer) for answer in answers])
 
     def _embedding(

@@ -44,9 +44,11 @@ class EmbeddingForm:
             )
         return found
 
-    def body(self, model: str, texts: Sequence[str]) -> dict[str, Any]:
-        """The body of the request for one batch."""
+    def body(self, model: str, texts: Sequence[str], dimensions: int | None = None) -> dict[str, Any]:
+        """The body of the request for one batch; ``dimensions`` figures in each vector, or as many as is usual."""
         body: dict[str, Any] = {"model": model, "input": list(texts)}
+        if dimensions is not None:
+            body["dimensions"] = dimensions
         return {**body, "encoding_format": "base64"} if self.packed else body
 
     def read(self, body: Any, count: int) -> tuple[list[Vector], Usage]:

@@ -22,10 +22,13 @@ class GeminiEmbeddingForm(EmbeddingForm):
     default: str = "gemini-embedding-001"
     batch: int = 100
 
-    def body(self, model: str, texts: Sequence[str]) -> dict[str, Any]:
+    def body(self, model: str, texts: Sequence[str], dimensions: int | None = None) -> dict[str, Any]:
         """The body of the request for one batch."""
         name = model if "/" in model else f"models/{model}"
-        return {"requests": [{"model": name, "content": {"parts": [{"text": text}]}} for text in texts]}
+        size = {} if dimensions is None else {"outputDimensionality": dimensions}
+        return {
+            "requests": [{"model": name, "content": {"parts": [{"text": text}]}, **size} for text in texts]
+        }
 
     def read(self, body: Any, count: int) -> tuple[list[tuple[float, ...]], Usage]:
         """The vectors of one batch. Raises ``MalformedResponseError``."""

@@ -66,7 +66,7 @@ class HTTPProvider(KnownModel, EmbeddingCalls):
     Configuration: ``model``, ``api_key``, ``base_url``, ``timeout`` (seconds of silence that are borne, 600),
     ``max_retries`` (2; 0 switches retries off), ``max_wait`` (seconds within which a retry may still begin, 120),
     ``requests_per_minute`` and ``tokens_per_minute`` (kept to by everything in the process that uses the same key),
-    ``headers`` (sent with each request), ``context`` (tokens the model can hold), default parameters by name
+    ``headers`` (sent with each request), ``context`` (tokens the model can hold), ``dimensions`` (figures of an embedding), default parameters by name
     (``temperature=0``) or in ``params``. Raises ``ConfigurationError`` for anything else.
     """
 

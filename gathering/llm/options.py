@@ -35,7 +35,7 @@ PARAMETERS = (
     "prompt_cache",
 )
 OPTIONS = (
-    *("model", "api_key", "base_url", "api", "headers", "context", "params"),
+    *("model", "api_key", "base_url", "api", "headers", "context", "dimensions", "params"),
     *("timeout", "max_retries", "max_wait", "requests_per_minute", "tokens_per_minute"),
 )
 #: The least that an option which is a figure may be.
@@ -46,6 +46,7 @@ _LEAST: Mapping[str, float] = {
     "requests_per_minute": 1,
     "tokens_per_minute": 1,
     "context": 1,
+    "dimensions": 1,
 }
 
 
