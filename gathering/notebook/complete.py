@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from gathering.core import config
 from gathering.core.registry import PROVIDERS, TOOLS
-from gathering.notebook.grammar import SUBCOMMANDS, Option, Subcommand
+from gathering.notebook.grammar import SUBCOMMANDS, TAPE_WORDS, Option, Subcommand
 from gathering.notebook.parse import Word, words
 from gathering.notebook.space import Space
 
@@ -125,12 +126,17 @@ def _positional(sub: Subcommand, index: int, space: Space) -> Iterable[str]:
         return _variables(space)
     if kind == "MODEL":
         return [*_models(), *(_agents(space, "@") if sub.tail == "many" else [])]
-    return {
+    offered: dict[str, Callable[[], Iterable[str]]] = {
         "NAME": lambda: _agents(space),
         "SUBCOMMAND": lambda: list(SUBCOMMANDS),
-        "FILE": lambda: ["off"],
+        "FILE": lambda: [*(TAPE_WORDS if index == 0 else ()), *_tapes()],
         "PROVIDER": lambda: list(PROVIDERS),
-    }.get(kind, list[str])()
+    }
+    return offered.get(kind, list)()
+
+
+def _tapes() -> list[str]:
+    return [path.as_posix() for pattern in ("*.jsonl", "*/*.jsonl") for path in Path().glob(pattern)]
 
 
 def _values(option: Option, space: Space) -> Iterable[str]:

@@ -99,6 +99,8 @@ def _one_of(*words: str) -> Callable[[str], str]:
 STRATEGIES = ("round_robin", "everyone", "mention", "moderator", "bidding")
 RULES = ("majority", "borda", "approval", "unanimity", "judge")
 TAPE_MODES = ("auto", "record", "replay", "live")
+#: What ``%gathering tape`` takes in place of a file.
+TAPE_WORDS = ("off", "show", "check", "prune", "merge", "rerecord", "scan")
 TAPE_TOOLS, TAPE_UNUSED = ("tape", "live"), ("error", "ignore")
 SCOPES = ("session", "project")
 ON_UNKNOWN = ("refuse", "allow", "ask")

@@ -48,7 +48,7 @@ def tape_action(words: Sequence[str], notebook: str | None = None) -> Any:
         return _frame(files[0])
     if action == "rerecord":
         return _rerecorded(files[0], notebook)
-    text, well = tape_cli.told(action, files, notebook)
+    text, well = tape_cli.told(action, files, tape_cli.How(notebook))
     if action in ("prune", "merge"):
         _reread(files[0])
     if not well:

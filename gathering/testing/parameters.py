@@ -10,11 +10,13 @@ import ast
 import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from gathering.core.errors import ConfigurationError, UnknownNameError
 
-__all__ = ["parameters_of", "read_values", "set_name", "with_values"]
+__all__ = ["parameters_of", "read_values", "set_name", "tape_of_set", "with_values"]
 
 _TAG = "parameters"
 
@@ -38,6 +40,16 @@ def set_name(values: Mapping[str, Any]) -> str:
     """A name for a set of values that a file can have: ``amount-500``; the same for the same set in any order."""
     parts = [f"{name}-{values[name]}" for name in sorted(values)]
     return re.sub(r"[^\w.-]+", "_", "_".join(parts))[:80]
+
+
+def tape_of_set(tape: str | PathLike[str], name: str | None) -> Path:
+    """The tape for the set of this name: ``lesson.amount-500.jsonl`` for ``lesson.jsonl``; the same without a name, or twice."""
+    file = Path(tape)
+    return (
+        file.with_name(f"{file.stem}.{name}{file.suffix}")
+        if name and not file.stem.endswith(f".{name}")
+        else file
+    )
 
 
 def parameters_of(notebook: Any) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 from gathering.core import config, session
@@ -23,6 +22,7 @@ from gathering.core.messages import ToolCall
 from gathering.core.permissions import Asker, PermissionRequest, set_witness
 from gathering.core.stored import Played, Request, load
 from gathering.testing import tape_acts
+from gathering.testing.parameters import tape_of_set
 from gathering.testing.tape_clock import TapeClock
 from gathering.testing.tape_editing import keep_used
 from gathering.testing.tape_file import Entry, Place, TapeFile
@@ -78,12 +78,6 @@ def opened() -> list[Tape]:
     return list(_opened)
 
 
-def _of_set(path: str | PathLike[str]) -> Path:
-    """The file for the parameters a notebook runs with: ``lesson.amount-500.jsonl`` in place of ``lesson.jsonl``."""
-    file, name = Path(path), config.get("tape_set")
-    return file.with_name(f"{file.stem}.{name}{file.suffix}") if name else file
-
-
 def _recorded_here(file: TapeFile) -> bool:
     return any(one.recorded and one.file.path == file.path for one in _opened)
 
@@ -131,7 +125,7 @@ class Tape:
         unused: Unused = "error",
         private: Iterable[str] = (),
     ) -> None:
-        self.file = TapeFile(_of_set(path))
+        self.file = TapeFile(tape_of_set(path, config.get("tape_set")))
         self.mode = chosen_mode(mode, recorded_here=_recorded_here(self.file))
         if speed < 0:
             raise ConfigurationError(f"speed = {speed!r} is not usable: give 0 (at once) or 1 (as it was)")

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gathering.core.errors import ConfigurationError, TapeError
 from gathering.testing.notebook_runs import check_installed, execute, read_notebook
+from gathering.testing.parameters import set_name, with_values
 from gathering.testing.tape import opened, rehearse
 from gathering.testing.tape_editing import keep_used
 from gathering.testing.tape_modes import COMMANDED
@@ -55,46 +57,56 @@ def end() -> None:
 
 
 def notebook_of(tape: str | Path) -> Path:
-    """The notebook beside the tape, or one folder up, that names it. Raises ``ConfigurationError`` for none or several."""
+    """The notebook beside the tape, or one folder up, that names it; for the tape of a set, that names its notebook's tape.
+
+    Raises ``ConfigurationError`` for none or several.
+    """
     path = Path(tape).expanduser().absolute()
     nearby = [p for folder in (path.parent, path.parent.parent) for p in sorted(folder.glob("*.ipynb"))]
-    found = [p for p in nearby if path.name in p.read_text("utf-8", "replace")]
+    texts = {p: p.read_text("utf-8", "replace") for p in nearby}
+    whole = path.with_name(f"{path.name.partition('.')[0]}{path.suffix}")
+    by_name = ([p for p, text in texts.items() if name in text] for name in (path.name, whole.name))
+    found = next(filter(None, by_name), [])
     if len(found) != 1:
         what = "no notebook" if not found else f"{len(found)} notebooks"
         raise ConfigurationError(f"{what} near the tape {str(tape)!r} use it: say which with --notebook FILE")
     return found[0]
 
 
-def rehearsed(tape: str | Path, notebook: str | Path, *, record: bool) -> Rehearsed:
+def rehearsed(
+    tape: str | Path, notebook: str | Path, *, record: bool, values: Mapping[str, Any] | None = None
+) -> Rehearsed:
     """Run the notebook and keep on the tape what it used; with ``record`` what is missing is asked live and recorded.
 
-    Entries that are used as they were stay byte for byte. Raises ``TapeError`` where a cell fails or the tape is not used; the
+    With ``values`` for its parameters the tape is that of their set. Entries that are used as they were stay byte for byte. Raises ``TapeError`` where a cell fails or the tape is not used; the
     tape keeps all it had then.
     """
     path = Path(tape).expanduser().absolute()
     used: dict[tuple[str, int], bool] = {}
-    for one in _run(Path(notebook).expanduser().absolute(), record):
+    for one in _run(Path(notebook).expanduser().absolute(), record, values or {}):
         if Path(one["path"]) == path:
             used.update({(key, ordinal): fresh for key, ordinal, fresh in one["used"]})
     if not used:
         raise TapeError(
-            f"the notebook {Path(notebook).name!r} used nothing of the tape {str(tape)!r}: is it the right one?"
+            f"the notebook {Path(notebook).name!r} used nothing of the tape {str(tape)!r}: name the notebook with "
+            "--notebook, and for the tape of a set its parameters with -p"
         )
     recorded = sum(used.values())
     return Rehearsed(len(used) - recorded, recorded, keep_used(tape, used))
 
 
-def _run(path: Path, record: bool) -> list[dict[str, Any]]:
+def _run(path: Path, record: bool, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What the kernel said of its tapes at the end."""
     check_installed()
     import nbformat
     from nbclient.exceptions import CellExecutionError
 
     cell: Any = nbformat.v4.new_code_cell
-    notebook = read_notebook(path)
+    notebook = with_values(read_notebook(path), values, path.name) if values else read_notebook(path)
+    chosen = {"GATHERING_TAPE_SET": set_name(values)} if values else {}
     notebook.cells = [cell(_BEGIN), *notebook.cells, cell(_END)]
     try:
-        execute(notebook, path, _RECORDING if record else _REPLAYING)
+        execute(notebook, path, {**(_RECORDING if record else _REPLAYING), **chosen})
     except CellExecutionError as err:
         raise TapeError(
             f"the notebook {path.name!r} stopped at a cell ({err.ename}: {err.evalue}): mend the cell; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
 from gathering import Agent
+from gathering.notebook.grammar import TAPE_WORDS
+from gathering.notebook.tapes import ACTIONS
 from gathering.testing.scripted import ScriptedProvider
 
 
@@ -43,6 +46,7 @@ def complete(shell: InteractiveShell) -> Any:
         ('%gathering use "openai:m | loc|', '%gathering use "openai:m | local'),
         ("%%gathering agent eve\nmodel: openai:m | loc|", "%%gathering agent eve\nmodel: openai:m | local"),
         ("%gathering tape x.jsonl --mode re|", "%gathering tape x.jsonl --mode replay"),
+        ("%gathering tape rer|", "%gathering tape rerecord"),
         ("%gathering config loc|", "%gathering config local_threads"),
         ("%gathering help mem|", "%gathering help memory"),
         ("%%gathering compare local @|", "%%gathering compare local @ada"),
@@ -78,3 +82,14 @@ def test_other_lines_are_left_alone(complete: Any) -> None:
     """Elsewhere IPython completes as always."""
     assert "print" in complete("prin|")
     assert any(text.startswith("x = '%gathering'; amount") for text in complete("x = '%gathering'; amou|"))
+
+
+def test_tapes_are_offered_by_their_files(
+    complete: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of this folder and of the folders in it; the words are all that a tape can be told."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tapes").mkdir()
+    (tmp_path / "tapes" / "lesson.jsonl").touch()
+    assert complete("%gathering tape show tap|") == ["%gathering tape show tapes/lesson.jsonl"]
+    assert {"off", *ACTIONS} == set(TAPE_WORDS)

@@ -135,6 +135,16 @@ def test_parameters_have_tapes_of_their_own(notebook: Path, capsys: pytest.Captu
     assert main(["test", "lesson.ipynb", "-p", "amount=500", "--record"]) == 0
     assert main(["test", "lesson.ipynb", "-p", "amount=500"]) == 0
     assert "What is 15% of 500?" in Path("lesson.amount-500.jsonl").read_text()
+    Path("count.txt").unlink()
+    change(notebook, 2, "What is", "How much is")
+    before = notebook.read_bytes(), before[1]
+    capsys.readouterr()
+    assert main(["tape", "rerecord", "lesson.jsonl", "-p", "amount=500"]) == 0
+    said = capsys.readouterr().out
+    assert said == "lesson.amount-500.jsonl: 1 entry recorded, 1 dropped, 0 kept as they were\n"
+    assert main(["test", "lesson.ipynb", "-p", "amount=500"]) == 0
+    assert main(["tape", "rerecord", "lesson.amount-500.jsonl"]) == 1
+    assert "its parameters with -p" in capsys.readouterr().err
     assert (notebook.read_bytes(), Path("lesson.jsonl").read_bytes()) == before
     assert [p.name for p in Path().glob(".*.ipynb")] == []
 
