@@ -64,13 +64,28 @@ def notebook_of(tape: str | Path) -> Path:
     path = Path(tape).expanduser().absolute()
     nearby = [p for folder in (path.parent, path.parent.parent) for p in sorted(folder.glob("*.ipynb"))]
     texts = {p: p.read_text("utf-8", "replace") for p in nearby}
-    whole = path.with_name(f"{path.name.partition('.')[0]}{path.suffix}")
-    by_name = ([p for p, text in texts.items() if name in text] for name in (path.name, whole.name))
+    by_name = ([p for p, text in texts.items() if name in text] for name in (path.name, _of_all_sets(path)))
     found = next(filter(None, by_name), [])
     if len(found) != 1:
         what = "no notebook" if not found else f"{len(found)} notebooks"
         raise ConfigurationError(f"{what} near the tape {str(tape)!r} use it: say which with --notebook FILE")
     return found[0]
+
+
+def _of_all_sets(tape: Path) -> str:
+    """The name that the notebook gives to the tape of a set."""
+    return f"{tape.name.partition('.')[0]}{tape.suffix}"
+
+
+def _check_values(tape: Path, notebook: Path) -> None:
+    """Raise ``ConfigurationError`` for the tape of a set whose parameters were not given: another tape would be recorded."""
+    if not notebook.is_file() or tape.name == _of_all_sets(tape):
+        return
+    text = notebook.read_text("utf-8", "replace")
+    if tape.name not in text and _of_all_sets(tape) in text:
+        raise ConfigurationError(
+            f"{tape.name!r} is the tape of a set of parameters: give them with -p NAME=VALUE"
+        )
 
 
 def rehearsed(
@@ -82,14 +97,15 @@ def rehearsed(
     tape keeps all it had then.
     """
     path = Path(tape).expanduser().absolute()
+    if not values:
+        _check_values(path, Path(notebook).expanduser())
     used: dict[tuple[str, int], bool] = {}
     for one in _run(Path(notebook).expanduser().absolute(), record, values or {}):
         if Path(one["path"]) == path:
             used.update({(key, ordinal): fresh for key, ordinal, fresh in one["used"]})
     if not used:
         raise TapeError(
-            f"the notebook {Path(notebook).name!r} used nothing of the tape {str(tape)!r}: name the notebook with "
-            "--notebook, and for the tape of a set its parameters with -p"
+            f"the notebook {Path(notebook).name!r} used nothing of the tape {str(tape)!r}: is it the right one?"
         )
     recorded = sum(used.values())
     return Rehearsed(len(used) - recorded, recorded, keep_used(tape, used))

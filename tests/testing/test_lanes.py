@@ -144,7 +144,7 @@ def test_parameters_have_tapes_of_their_own(notebook: Path, capsys: pytest.Captu
     assert said == "lesson.amount-500.jsonl: 1 entry recorded, 1 dropped, 0 kept as they were\n"
     assert main(["test", "lesson.ipynb", "-p", "amount=500"]) == 0
     assert main(["tape", "rerecord", "lesson.amount-500.jsonl"]) == 1
-    assert "its parameters with -p" in capsys.readouterr().err
+    assert "give them with -p NAME=VALUE" in capsys.readouterr().err
     assert (notebook.read_bytes(), Path("lesson.jsonl").read_bytes()) == before
     assert [p.name for p in Path().glob(".*.ipynb")] == []
 
