@@ -16,6 +16,9 @@ export class Log {
   private readonly newest = button("Newest", () => { this.toEnd(); }, { kind: "g-newest" });
   private readonly messages = new Map<string, Message>();
   private follows = true;
+  private top = 0;
+  // Formulas, images and folded parts change the height after they were drawn.
+  private readonly sizes = new ResizeObserver(() => { this.follow(); });
 
   constructor(
     private readonly formulas: Formulas,
@@ -25,16 +28,24 @@ export class Log {
     this.element.append(this.list, this.newest);
     this.list.addEventListener("scroll", () => {
       const { scrollTop, scrollHeight, clientHeight } = this.list;
-      this.follows = scrollHeight - scrollTop - clientHeight < NEAR;
+      const near = scrollHeight - scrollTop - clientHeight < NEAR;
+      // What grew below moves the end away; only a reader who goes up leaves it.
+      if (near || scrollTop < this.top) this.follows = near;
+      this.top = scrollTop;
       this.newest.hidden = this.follows;
     });
-    // Formulas, images and folded parts change the height after they were drawn.
-    new ResizeObserver(() => { this.follow(); }).observe(this.list);
+    // What a reader unfolds is to stay under their eyes.
+    this.list.addEventListener("click", (event) => {
+      if ((event.target as Element).closest("summary") !== null) this.follows = false;
+    });
+    this.sizes.observe(this.list);
   }
 
   /** Show these items and no others. `empty` stands there if there are none. */
   show(items: Item[], more: boolean, empty: Node | null): void {
     this.messages.clear();
+    this.sizes.disconnect();
+    this.sizes.observe(this.list);
     this.list.replaceChildren(this.older);
     this.older.hidden = !more;
     for (const item of items) this.add(item);
@@ -49,6 +60,7 @@ export class Log {
     this.older.after(...made);
     this.older.hidden = !more;
     this.list.scrollTop = this.list.scrollHeight - from;
+    this.top = this.list.scrollTop;
   }
 
   add(item: Item): void {
@@ -82,6 +94,7 @@ export class Log {
   private made(item: Item): Message {
     const message = new Message(item, this.formulas, this.acts);
     this.messages.set(item.id, message);
+    this.sizes.observe(message.element);
     return message;
   }
 }

@@ -466,6 +466,39 @@ def test_a_reader_is_left_where_they_are(kernel: Kernel) -> None:
     expect(kernel.root.get_by_role("button", name="Earlier messages")).not_to_be_visible()
 
 
+def test_an_image_that_is_drawn_late_does_not_lose_the_end(kernel: Kernel) -> None:
+    """Who sends an image sees the answer to it: what grows after it was drawn is followed."""
+    big = kernel.page.evaluate(
+        """() => { const one = document.createElement("canvas"); one.width = one.height = 400; return one.toDataURL().split(",")[1]; }"""
+    )
+    kernel.hello(*(item(f"a{i}", text="word " * 120) for i in range(12)))
+    image = {"name": "", "media_type": "image/png", "data": big}
+    kernel.change(t="start", item=item("u1", "user", "Look", images=[image]))
+    kernel.change(t="start", item=item("last", status="open"))
+    kernel.change(t="delta", id="last", part=0, k="text", off=0, text="I see $x^2$.")
+    expect(kernel.root.locator("math")).to_be_visible()
+    kernel.page.evaluate(
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+    log = kernel.root.get_by_role("log")
+    assert log.evaluate("log => log.scrollHeight - log.scrollTop - log.clientHeight") < 2
+    expect(kernel.root.get_by_role("button", name="Newest")).not_to_be_visible()
+
+
+def test_what_a_reader_unfolds_stays_under_their_eyes(kernel: Kernel) -> None:
+    """A card that is opened at the end of the log is not scrolled away by its own growth."""
+    parts = [{"k": "tool", "call": call("done", output="line\n" * 80)}]
+    kernel.hello(*(item(f"a{i}", text="word " * 120) for i in range(12)), item("last", parts=parts))
+    log = kernel.root.get_by_role("log")
+    kernel.root.locator("[data-id=last] summary").click()
+    expect(kernel.root.locator("[data-id=last]")).to_contain_text("Result")
+    kernel.page.evaluate(
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+    expect(kernel.root.locator("[data-id=last] summary")).to_be_in_viewport()
+    assert log.evaluate("log => log.scrollHeight - log.scrollTop - log.clientHeight") > 100
+
+
 def test_the_keyboard_alone_is_enough(kernel: Kernel) -> None:
     """Enter sends, Shift+Enter does not, Escape stops, the arrow up edits the last message."""
     kernel.hello(item("u1", "user", "First words"), item("a1", text="Answer"))
