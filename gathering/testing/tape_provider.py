@@ -76,7 +76,13 @@ class _Asked:
 
     def __init__(self, tape: _Tape, provider: ILLMProvider, texts: Sequence[str], model: str | None) -> None:
         self.tape = tape
-        self.request = {"provider": provider.name, "model": model or provider.model, "embed": list(texts)}
+        self.request: Request = {
+            "provider": provider.name,
+            "model": model or provider.model,
+            "embed": list(texts),
+        }
+        if (dimensions := provider.config.get("dimensions")) is not None:
+            self.request["dimensions"] = dimensions
         self.number, entry = tape.take(self.request)
         self.played = None if entry is None else replace(_vectors(entry), source="tape")
 

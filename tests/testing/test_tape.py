@@ -612,6 +612,10 @@ def test_vectors_are_replayed() -> None:
         assert [provider.embed(["a", "bb"]), asyncio.run(provider.embed_async(["ccc"]))] == recorded
         with pytest.raises(MissingRecordingError, match=r"the nearest, 'a \| bb'"):
             provider.embed(["d"])
+        shorter = Untouchable()
+        shorter.config["dimensions"] = 2
+        with pytest.raises(MissingRecordingError, match="differs in dimensions: null -> 2"):
+            made.wrap(shorter).embed(["a", "bb"])
     assert asked == [["a", "bb"], ["ccc"]]
     Path(TAPE).write_text(Path(TAPE).read_text().replace('"by"', '"with"'))
     with tape(TAPE, "replay", unused="ignore") as made, pytest.raises(TapeError, match="vectors that cannot"):
