@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from gathering.notebook.code import code_html
+
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_inline import StateInline
@@ -37,11 +39,13 @@ def to_html(text: str) -> str:
 def _renderer() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
-    renderer = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    options = {"html": False, "highlight": lambda code, language, more: code_html(code, language)}
+    renderer = MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
     renderer.validateLink = _may_be_linked  # type: ignore[method-assign]
     renderer.inline.ruler.before("escape", "formula", _formula)
     renderer.add_render_rule("link_open", _link_open)
     renderer.add_render_rule("image", _image)
+    renderer.add_render_rule("code_block", _code_block)
     return renderer
 
 
@@ -66,6 +70,10 @@ def _link_open(renderer: Any, tokens: Sequence[Token], index: int, options: Any,
     tokens[index].attrSet("rel", "noopener noreferrer nofollow")
     tokens[index].attrSet("target", "_blank")
     return str(renderer.renderToken(tokens, index, options, env))
+
+
+def _code_block(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    return code_html(tokens[index].content)
 
 
 def _image(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:

@@ -1,0 +1,87 @@
+"""A piece of code as HTML, coloured by the theme of the page it is shown in.
+
+Owns which kinds of token have a colour. The classes are Pygments' own, which JupyterLab, Notebook, Voila and nbconvert
+have colours for; elsewhere the code is plain. Comments are slanted instead, and numbers left alone: the colours the
+themes have for those can hardly be read.
+"""
+
+from __future__ import annotations
+
+import html
+from functools import cache
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pygments.lexer import Lexer
+
+__all__ = ["code_html"]
+
+#: The languages of the panels' page (``js/src/highlight.ts``) by their usual names; code longer than this stays plain.
+_LANGUAGES = frozenset(
+    [
+        *(
+            "bash",
+            "c",
+            "c++",
+            "cpp",
+            "css",
+            "diff",
+            "go",
+            "html",
+            "java",
+            "javascript",
+            "js",
+            "json",
+            "julia",
+            "py",
+        ),
+        *("python", "python3", "r", "rust", "sh", "shell", "sql", "ts", "typescript", "xml", "yaml", "yml"),
+    ]
+)
+_LONGEST = 20_000
+
+#: Neither broken inside a word nor cut: long lines are scrolled.
+_PRE = "white-space: pre; word-break: normal; overflow-x: auto"
+
+
+def code_html(code: str, language: str = "") -> str:
+    """The code in a ``<pre>``, escaped, with a class on each piece that has a colour.
+
+    >>> code_html("x = 'a'", "python").count("<span")
+    1
+    """
+    inside = _coloured(code, language.lower()) if len(code) <= _LONGEST else html.escape(code)
+    kind = f' class="language-{html.escape(language)}"' if language else ""
+    return f'<pre class="highlight" style="{_PRE}"><code{kind}>{inside}</code></pre>\n'
+
+
+def _coloured(code: str, language: str) -> str:
+    if language not in _LANGUAGES:
+        return html.escape(code)
+    pieces = ((_class_of(kind), text) for kind, text in _lexer(language).get_tokens(code))
+    return "".join(
+        _span(name, "".join(text for _, text in group)) for name, group in groupby(pieces, itemgetter(0))
+    )
+
+
+@cache
+def _lexer(language: str) -> Lexer:
+    from pygments.lexers import get_lexer_by_name
+
+    return get_lexer_by_name(language, stripnl=False, ensurenl=False)
+
+
+def _class_of(kind: Any) -> str:
+    from pygments.token import Comment, Keyword, Name, String
+
+    classes = ((Comment, "c"), (Keyword, "k"), (String, "s"), (Name.Function, "nf"), (Name.Class, "nc"))
+    return next((name for family, name in classes if kind in family), "")
+
+
+def _span(name: str, text: str) -> str:
+    escaped = html.escape(text, quote=False)
+    if name == "c":
+        return f"<em>{escaped}</em>"
+    return f'<span class="{name}">{escaped}</span>' if name else escaped
