@@ -22,7 +22,7 @@ MOST_CASES = 50
 _STYLE = """<style>
 .gathering-comparison table {border-collapse: collapse; width: 100%; table-layout: fixed; color: inherit;}
 .gathering-comparison caption {text-align: left; padding: 0.3em 0;}
-.gathering-comparison th, .gathering-comparison td {text-align: left; vertical-align: top; padding: 0.5em;
+.gathering-comparison th, .gathering-comparison td {vertical-align: top; padding: 0.5em;
   white-space: normal; overflow-wrap: anywhere;
   border: 1px solid var(--jp-border-color2, var(--vscode-panel-border, rgba(128, 128, 128, 0.4)));}
 .gathering-comparison .gathering-prompt {white-space: pre-wrap; font-weight: normal;}
@@ -31,6 +31,8 @@ _STYLE = """<style>
   var(--jp-border-color2, var(--vscode-panel-border, rgba(128, 128, 128, 0.4))); margin-top: 0.5em; padding-top: 0.5em;}
 .gathering-comparison .gathering-failed {color: var(--jp-error-color1, var(--vscode-errorForeground, inherit));}
 </style>"""
+#: Beside the text of a cell, since Jupyter's own rule for tables, which puts text to the right, is the stronger one.
+_LEFT = 'style="text-align: left"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +123,14 @@ def _cell(text: str) -> str:
 
 
 def _html(shown: Shown) -> str:
-    heads = "".join(f'<th scope="col">{html.escape(label)}</th>' for label in ("case", *shown.plan.subjects))
+    heads = "".join(
+        f'<th scope="col" {_LEFT}>{html.escape(label)}</th>' for label in ("case", *shown.plan.subjects)
+    )
     body = "".join(
-        f'<tr><th scope="row"><div class="gathering-prompt">{html.escape(case.prompt)}</div></th>'
-        + "".join(f"<td>{''.join(_html_answer(row, shown.scorers) for row in rows)}</td>" for rows in cells)
+        f'<tr><th scope="row" {_LEFT}><div class="gathering-prompt">{html.escape(case.prompt)}</div></th>'
+        + "".join(
+            f"<td {_LEFT}>{''.join(_html_answer(row, shown.scorers) for row in rows)}</td>" for rows in cells
+        )
         + "</tr>"
         for case, cells in shown.grid()
     )

@@ -72,11 +72,11 @@ class Line:
             )
         elif kind == "connecting":
             error = ProviderTimeoutError(
-                f"no connection to {host} within {self.connect:g} s. Next: check the network and base_url"
+                f"has no connection to {host} within {self.connect:g} s. Next: check the network and base_url"
             )
         elif kind == "refused":
             error = ProviderConnectionError(
-                f"no connection to {host} ({reason}). Next: check the network and base_url, and that the server runs"
+                f"has no connection to {host} ({reason}). Next: check the network and base_url, and that the server runs"
             )
         else:
             error = ProviderConnectionError(f"the connection to {host} broke ({reason}). Next: ask again")

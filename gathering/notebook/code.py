@@ -42,8 +42,8 @@ _LANGUAGES = frozenset(
 )
 _LONGEST = 20_000
 
-#: Neither broken inside a word nor cut: long lines are scrolled.
-_PRE = "white-space: pre; word-break: normal; overflow-x: auto"
+#: Neither broken inside a word nor cut: long lines are scrolled, with the keyboard too.
+_PRE, _CODE = "margin: 0.5em 0; word-break: normal; overflow-x: auto", "white-space: pre"
 
 
 def code_html(code: str, language: str = "") -> str:
@@ -54,7 +54,7 @@ def code_html(code: str, language: str = "") -> str:
     """
     inside = _coloured(code, language.lower()) if len(code) <= _LONGEST else html.escape(code)
     kind = f' class="language-{html.escape(language)}"' if language else ""
-    return f'<pre class="highlight" style="{_PRE}"><code{kind}>{inside}</code></pre>\n'
+    return f'<pre class="highlight" style="{_PRE}" tabindex="0"><code{kind} style="{_CODE}">{inside}</code></pre>'
 
 
 def _coloured(code: str, language: str) -> str:

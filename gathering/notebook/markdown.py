@@ -73,7 +73,7 @@ def _link_open(renderer: Any, tokens: Sequence[Token], index: int, options: Any,
 
 
 def _code_block(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-    return code_html(tokens[index].content)
+    return f"{code_html(tokens[index].content)}\n"
 
 
 def _image(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:

@@ -7,6 +7,7 @@ width of the page. Owns how such a table looks; it is an ordinary DataFrame othe
 from __future__ import annotations
 
 import functools
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ _EVERYTHING = (
     *("display.max_rows", None),
     *("display.expand_frame_repr", False),
 )
+#: Sentences are read from the left; Jupyter sets cells to the right.
+_LINE_START = re.compile(r"<t[dh](?=>)")
 
 
 def whole(frame: pd.DataFrame) -> pd.DataFrame:
@@ -46,6 +49,7 @@ def _whole_class() -> type[pd.DataFrame]:
 
         def _repr_html_(self) -> str | None:
             with pd.option_context(*_EVERYTHING):
-                return super()._repr_html_()  # type: ignore[misc,no-any-return]  # pandas' stubs have no displays
+                shown = super()._repr_html_()  # type: ignore[misc]  # pandas' stubs have no displays
+            return shown and _LINE_START.sub(r'\g<0> style="text-align: left"', shown)
 
     return WholeFrame

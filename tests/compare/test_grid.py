@@ -89,9 +89,9 @@ def test_the_markdown_form_is_one_table() -> None:
 def test_the_html_form_is_a_table_with_headings() -> None:
     """One column for each model, one row for each case; colours are the page's own."""
     page = comparison([FULL, FULL])._repr_mimebundle_()["text/html"]
-    assert page.count('<th scope="col">') == 3
-    assert page.count('<th scope="row">') == 1
-    assert page.count("<td>") == 2
+    assert page.count('<th scope="col" style="text-align: left">') == 3
+    assert page.count('<th scope="row" style="text-align: left">') == 1
+    assert page.count('<td style="text-align: left">') == 2
     assert "<caption>1 case x 2 models: 2 answered</caption>" in page
     assert "var(--jp-" in page
     assert not re.search(r"#[0-9a-fA-F]{3,6}\b|\bid=", page)

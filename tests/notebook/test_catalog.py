@@ -60,6 +60,7 @@ def test_advice_is_shown_whole() -> None:
     frame = doctor_frame(["openai-compatible", "azure"])
     for shown in (repr(frame), frame._repr_html_()):
         assert all(advice in shown for advice in frame["advice"])
+    assert shown.count('<td style="text-align: left">') == frame.size
     with pd.option_context("display.max_colwidth", 10):
         assert frame["advice"][0] in repr(frame)
         assert frame["advice"][0] not in repr(frame.query("provider == 'azure'"))
