@@ -137,11 +137,14 @@ class DatabaseTool(ITool):
             if not source.success or "columns" not in source.metadata:
                 raise ToolExecutionError(f"the result has no rows: {source.error or 'it is of no query'}")
             return pd.DataFrame(source.output, columns=source.metadata["columns"])
+        interrupter = Interrupter()
         try:
             self._permit("query")
-            rows = call_in_time(lambda: self._rows(source, Interrupter()), self.timeout + _GRACE, self.name)
+            rows = call_in_time(lambda: self._rows(source, interrupter), self.timeout + _GRACE, self.name)
         except ToolFailed as refusal:
             raise ToolExecutionError(self._clean(str(refusal))) from refusal
+        finally:
+            interrupter()
         return pd.DataFrame(rows.rows, columns=rows.columns)
 
     def permission_for(self, arguments: Mapping[str, Any]) -> ToolPermission:

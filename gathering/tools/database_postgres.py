@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["PostgresEngine"]
 
 _BATCH = 100  # rows fetched at once
+_CANCELLING = 5.0  # seconds one try to stop a statement may take
 _SYSTEM = ("pg_catalog", "information_schema", "pg_toast")
 
 _MIGHT = """
@@ -106,6 +107,7 @@ class PostgresEngine:
                 raise ToolFailed(
                     f"{writing.verb} would touch {count:,} rows, {self.max_rows:,} are the most: nothing was written"
                 )
+            interrupter.check()
             connection.commit()
             return count
 
@@ -120,8 +122,8 @@ class PostgresEngine:
         try:
             with contextlib.closing(psycopg.connect(**self._options(writing))) as connection:
                 connection.read_only = not writing
-                interrupter.arm(connection.cancel_safe)
                 try:
+                    interrupter.arm(lambda: connection.cancel_safe(timeout=_CANCELLING))
                     yield connection
                 finally:
                     interrupter.disarm()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import math
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ __all__ = ["Interrupter", "Rows", "plain", "taken"]
 #: Characters and bytes of all values together that are fetched at most, whatever ``max_rows`` says.
 MOST_DATA = 10_000_000
 _SHOWN_BYTES = 64
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0  # seconds between two tries to stop a statement
 
 
 class Rows(NamedTuple):
@@ -34,11 +36,17 @@ class Rows(NamedTuple):
 
 
 class Interrupter:
-    """Stops the statement that runs on another thread; armed by the engine once there is a connection."""
+    """Stops the statement that runs on another thread; armed by the engine once there is a connection.
+
+    A statement can be stopped only while it runs: what comes a moment too early is lost, so it is repeated until the
+    engine says that it is over.
+    """
 
     def __init__(self) -> None:
         self.stopped = False
         self._stop: Callable[[], Any] | None = None
+        self._over = threading.Event()
+        self._stopping = threading.Lock()
 
     def arm(self, stop: Callable[[], Any]) -> None:
         """Say how the statement is stopped. Raises ``ToolFailed`` if that was asked for before."""
@@ -51,15 +59,30 @@ class Interrupter:
             raise ToolFailed("the act was given up")
 
     def disarm(self) -> None:
-        """Say that there is nothing left to stop."""
-        self._stop = None
+        """Say that there is nothing left to stop; from here on the connection may be closed."""
+        with self._stopping:
+            self._stop = None
+        self._over.set()
 
     def __call__(self) -> None:
-        """Stop it."""
+        """Stop it, without waiting for that: an engine on another machine may take its time."""
         self.stopped = True
         if self._stop is not None:
+            threading.Thread(target=self._until_over, name="tool-stopping", daemon=True).start()
+
+    def _until_over(self) -> None:
+        pause = _FIRST_PAUSE
+        while self._stop_once():
+            self._over.wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _stop_once(self) -> bool:
+        with self._stopping:
+            if self._stop is None:
+                return False
             with contextlib.suppress(Exception):  # it may have ended by itself just now
                 self._stop()
+            return True
 
 
 def taken(names: Iterable[str], fetched: Iterable[Sequence[Any]], most: int) -> Rows:

@@ -65,6 +65,7 @@ class SQLiteEngine:
                 raise ToolFailed(
                     f"{writing.verb} would touch {count:,} rows, {self.max_rows:,} are the most: nothing was written"
                 )
+            interrupter.check()
             connection.execute("COMMIT")
             return count
 
@@ -88,8 +89,8 @@ class SQLiteEngine:
                 connection.set_progress_handler(
                     lambda: interrupter.stopped or time.monotonic() > deadline, _STEPS
                 )
-                interrupter.arm(connection.interrupt)
                 try:
+                    interrupter.arm(connection.interrupt)
                     yield connection
                 finally:
                     interrupter.disarm()  # a closed connection cannot be interrupted

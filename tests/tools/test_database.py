@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from gathering.core.permissions import PermissionRequest
 from gathering.core.registry import create_tool
 from gathering.testing import ScriptedProvider
 from gathering.tools import DatabaseTool, ToolPermission, ToolResult, database
+from gathering.tools.database_rows import Interrupter
+from gathering.tools.database_sqlite import SQLiteEngine
+from gathering.tools.database_writing import Writing
 from gathering.tools.permissions import Policy
 from gathering.tools.sql_check import Query
 
@@ -334,7 +338,76 @@ async def test_it_is_awaited_beside_others_and_given_up_with_its_turn(make: Make
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    for thread in [t for t in threading.enumerate() if t.name == "tool-shop"]:
+    await _ended("tool-shop")
+
+
+@dataclass
+class Moment:
+    """When a statement is about to run, when it was told to stop, and when it may go on."""
+
+    began: threading.Event = field(default_factory=threading.Event)
+    stopped: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+
+
+@pytest.fixture
+def moment(make: Make, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moment]:
+    """Holds each statement back at its beginning, where it can no longer be called off and not yet be stopped."""
+    import psycopg
+
+    found = Moment()
+
+    def hold(place: type, name: str) -> None:
+        begin = getattr(place, name)
+
+        def held(*given: Any) -> Any:
+            found.began.set()
+            found.released.wait(20)
+            return begin(*given)
+
+        monkeypatch.setattr(place, name, held)
+
+    if make()._engine.dialect == "sqlite":
+        hold(SQLiteEngine, "_authorizer")
+    else:
+        hold(psycopg.ServerCursor, "execute")
+        hold(Writing, "statement")
+    arm = Interrupter.arm
+    monkeypatch.setattr(
+        Interrupter, "arm", lambda self, stop: arm(self, lambda: (stop(), found.stopped.set()))
+    )
+    yield found
+    found.released.set()
+
+
+async def test_what_is_given_up_a_moment_before_it_runs_is_stopped_too(make: Make, moment: Moment) -> None:
+    """The engine was told to stop when there was nothing to stop yet: it is told again."""
+    endless = {"action": "query", "sql": sql_attacks.BOTH["a product without end"]}
+    await _given_up(make(timeout=600), endless, moment)
+
+
+async def test_what_is_given_up_before_it_is_written_is_not_written(make: Make, moment: Moment) -> None:
+    """A statement of a moment ends before it can be stopped; what it did is not kept."""
+    tool = make(permissions=["read", "write"], timeout=600)
+    row = {"action": "insert", "table": "sales", "data": {"id": 4, "item": "gin"}}
+    await _given_up(tool, row, moment)
+    assert query(tool, COUNT["sql"]).output == [{"n": 3}]
+
+
+async def _given_up(tool: DatabaseTool, act: dict[str, Any], moment: Moment) -> None:
+    """Cancel the act when its statement is about to run, and let that go on when it was told to stop."""
+    task = asyncio.create_task(tool.execute_async(act))
+    assert await asyncio.to_thread(moment.began.wait, 20)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await asyncio.to_thread(moment.stopped.wait, 20)
+    moment.released.set()
+    await _ended("tool-shop", "tool-stopping")
+
+
+async def _ended(*names: str) -> None:
+    for thread in [t for t in threading.enumerate() if t.name in names]:
         await asyncio.to_thread(thread.join, 20)
         assert not thread.is_alive()
 
