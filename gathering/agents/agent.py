@@ -33,7 +33,7 @@ from gathering.agents.prompt import Explanation, system_parts, system_text
 from gathering.agents.travel import TimeTravel
 from gathering.agents.turns import Turns
 from gathering.core import display
-from gathering.core.budget import Purse
+from gathering.core.budget import Purse, current_purse, paying
 from gathering.core.drive import adrive, drive
 from gathering.core.errors import ConfigurationError, ContextOverflowError
 from gathering.core.flow import Flow, TurnPlan, turn
@@ -254,13 +254,15 @@ class Agent(TimeTravel):
 
     def _drive(self, question: Question) -> Generator[Batch, None, None]:
         with self._one_turn():
-            self.memory.prepare(question.message)
+            with paying(self.purse):
+                self.memory.prepare(question.message)
             yield from drive(self._flow(question))
 
     async def _adrive(self, question: Question) -> AsyncGenerator[Batch, None]:
         with self._one_turn():
             if type(self.memory).prepare is not IMemory.prepare:
-                await beside(self.memory.prepare, question.message)
+                with paying(self.purse):
+                    await beside(self.memory.prepare, question.message)
             batches = adrive(self._flow(question))
             try:
                 async for batch in batches:
@@ -298,7 +300,7 @@ class Agent(TimeTravel):
                 max_rounds=self.max_rounds,
                 policy=self.permissions,
                 output=form,
-                purse=self.purse,
+                purse=self.purse.beside(current_purse()),
                 said=cut.tell(record) if cut else (),
                 said_call_id=cut.call_id if cut else "",
                 waiting=cut.waiting if cut else (),

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gathering.agents.embedding import embedded
 from gathering.core.errors import ConfigurationError
 from gathering.core.interfaces import ICompetency, ILLMProvider
 from gathering.core.registry import create_provider
-from gathering.core.session import wrapped
 
 __all__ = ["Competency", "Record"]
 
@@ -112,7 +112,7 @@ class Competency(ICompetency):
         """The cosine between the task and what is nearest to it of the name and the keywords."""
         assert self.embedder is not None
         fields = [text.replace("_", " ") for text in (self.name, *self.keywords)]
-        asked, *known = wrapped(self.embedder).embed([task, *fields]).vectors
+        asked, *known = embedded(self.embedder, [task, *fields]).vectors
         return min(1.0, max(_cosine(asked, vector) for vector in known))
 
     def __repr__(self) -> str:

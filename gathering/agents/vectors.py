@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gathering.agents.embedding import embedded, vectors_cost
+from gathering.core.booking import Booking
 from gathering.core.interfaces import ILLMProvider, IRecorder
-from gathering.core.messages import Usage
 from gathering.core.offers import Embeddings
 from gathering.core.registry import create_provider
-from gathering.core.session import current_cell, new_id, now, session_id, timer, wrapped
+from gathering.core.session import current_cell, new_id, now, session_id, timer
 
 __all__ = ["Vectors"]
 
@@ -40,7 +41,7 @@ class Vectors:
     def of(self, texts: Sequence[str], agent: str, store: IRecorder | None) -> list[tuple[float, ...]]:
         """A vector for each text. What a service was asked is a row of ``calls``, of the agent ``NAME (memory)``."""
         if self.embedder.name == "local" or store is None:  # made on this machine: no request, no cost
-            made = wrapped(self.embedder).embed(texts)
+            made = embedded(self.embedder, texts)
         else:
             made = self._recorded(texts, f"{agent} (memory)", store)
         self.model = made.model
@@ -61,30 +62,54 @@ class Vectors:
         }
         store.put("calls", dict(row))
         begun = timer()
+        accounts = _Accounts(row["call_id"], store)
         end: dict[str, Any] = {"call_id": row["call_id"]}
         try:
-            made = wrapped(self.embedder).embed(texts)
+            made = embedded(self.embedder, texts, accounts.booked, accounts.settled)
         except BaseException as error:
             stopped = not isinstance(error, Exception)
             end |= {
                 "status": "interrupted" if stopped else "error",
                 "error": f"{type(error).__name__}: {error}".rstrip(": "),
+                **accounts.counted(None),
             }
             raise
         else:
-            model = made.model.removeprefix(f"{self.embedder.name}:")
+            paid = vectors_cost(made.model, made.usage)
             end |= {
                 "status": "ok",
                 "source": made.source,
-                "model": model,
+                "model": made.model.removeprefix(f"{self.embedder.name}:"),
                 **made.usage.to_dict(),
-                "cost_usd": self._cost(model, made.usage),
+                "cost_usd": paid,
+                **accounts.counted(paid),
             }
             return made
         finally:
             store.put("calls", {**end, "latency_ms": (timer() - begun) * 1000})
 
-    def _cost(self, model: str, usage: Usage) -> float | None:
-        from gathering.llm.prices import cost
 
-        return cost(self.embedder.name, model, Usage(usage.input_tokens, 0, 0, 0))
+class _Accounts:
+    """What the row of one request says of its booking."""
+
+    def __init__(self, call_id: str, store: IRecorder) -> None:
+        self.call_id, self.store = call_id, store
+        self.amount: float | None = None
+        self.counts = 0.0
+
+    def booked(self, booking: Booking) -> None:
+        """Put what is booked before anything is sent; of a project's ceiling, other processes have their say."""
+        self.amount = booking.amount
+        if self.amount is None:
+            return
+        self.store.put("calls", {"call_id": self.call_id, "booked_usd": self.amount})
+        if booking.needs_store():
+            self.store.flush()
+            booking.check_others(self.store)
+
+    def settled(self, counted: float) -> None:
+        self.counts = counted
+
+    def counted(self, cost: float | None) -> dict[str, Any]:
+        """What it counts for where its cost is not known."""
+        return {} if self.amount is None or cost is not None else {"booked_usd": self.counts}

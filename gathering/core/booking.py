@@ -47,6 +47,8 @@ class Booking:
     #: The most it could cost, None where no ceiling counts or the price is not known.
     amount: float | None = None
     read: int = 0
+    #: What makes such a call cost less, for who is refused.
+    remedy: str = "give a smaller max_tokens"
     _accounts: list[Account] = field(default_factory=list)
 
     def needs_store(self) -> bool:
@@ -139,7 +141,7 @@ class Booking:
         return BudgetExceededError(
             f"a call of {self._label()} could cost {dollars(cost)} USD, which the budget of "
             f"{dollars(one.ceiling)} USD has no room for ({dollars(spent)} spent{running}), and was not sent: "
-            "give a smaller max_tokens, or raise it with gathering.budget(...)",
+            f"{self.remedy}, or raise it with gathering.budget(...)",
             ceiling=one.ceiling,
             spent=spent,
             booked=booked,

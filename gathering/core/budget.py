@@ -6,10 +6,12 @@ room. Amounts are US dollars.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
@@ -28,9 +30,11 @@ __all__ = [
     "budget",
     "budget_off",
     "current_budget",
+    "current_purse",
     "dollars",
     "enter",
     "leave",
+    "paying",
     "session_spent",
     "set_asker",
 ]
@@ -214,9 +218,32 @@ class Purse:
     budgets: tuple[Budget, ...] = ()
     patient: bool = False
 
+    def beside(self, other: Purse) -> Purse:
+        """Both at once: a call needs room under the ceilings of either."""
+        more = tuple(b for b in other.budgets if b not in self.budgets)
+        return Purse((*self.budgets, *more), self.patient or other.patient) if more else self
+
     def applying(self) -> tuple[Budget, ...]:
         """All ceilings that count for a call made now."""
         return (*self.budgets, *reversed(_blocks), *([_standing] if _standing is not None else []))
+
+
+_purse: ContextVar[Purse | None] = ContextVar("gathering_purse", default=None)
+
+
+def current_purse() -> Purse:
+    """What pays for calls made on behalf of the turn that runs here."""
+    return _purse.get() or Purse()
+
+
+@contextlib.contextmanager
+def paying(purse: Purse) -> Iterator[None]:
+    """A block whose calls count under the ceilings of this purse too: those of a turn that are not its own."""
+    token = _purse.set(purse)
+    try:
+        yield
+    finally:
+        _purse.reset(token)
 
 
 def enter(budgets: Sequence[Budget], amount: float) -> tuple[list[Account], Budget | None]:

@@ -149,6 +149,10 @@ class ILLMProvider(ABC):
             f"{self.name} has no embeddings: use another provider, or gathering.provider('local').embed(...)"
         )
 
+    def embedding_model(self, model: str | None = None) -> str:
+        """What ``embed`` asks for vectors, ``"provider:model"``, without asking it: its price is looked for under this name."""
+        return f"{self.name}:{model or self.model}"
+
     async def embed_async(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
         """The same vectors, awaited; by default ``embed`` on a worker thread."""
         return await beside(self.embed, texts, model)

@@ -80,6 +80,12 @@ class StandIn(ILLMProvider):
             estimates_tokens=provider.estimates_tokens, one_at_a_time=provider.one_at_a_time
         )  # of the class elsewhere
 
+    def complete(
+        self, messages: list[MessageDict], tools: list[ToolSpec] | None = None, **params: Any
+    ) -> Completion | dict[str, Any]:
+        """The provider's own answer."""
+        return self.provider.complete(messages, tools, **params)
+
     def is_available(self) -> bool:
         """What the provider says."""
         return self.provider.is_available()
@@ -119,6 +125,10 @@ class StandIn(ILLMProvider):
     def models(self) -> list[ModelInfo]:
         """The provider's own list."""
         return self.provider.models()
+
+    def embedding_model(self, model: str | None = None) -> str:
+        """The provider's own name for it."""
+        return self.provider.embedding_model(model)
 
     def embed(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
         """The provider's own vectors."""

@@ -35,6 +35,11 @@ class EmbeddingCalls(ILLMProvider):
         """The error with the provider's name in it."""
         raise NotImplementedError
 
+    def embedding_model(self, model: str | None = None) -> str:
+        """The named model, the provider's own if it is one for this, or the host's usual one, as ``"provider:model"``."""
+        form = self.embedding_form
+        return super().embedding_model(form.model(self.name, self.model, model) if form else model)
+
     def embed(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
         """One vector for each text, in as many requests as it takes. Raises ``ConfigurationError`` without such a model."""
         form, name, batches = self._embedding(texts, model)

@@ -183,6 +183,10 @@ class FallbackProvider(ILLMProvider):
         """The models of the chain, in order."""
         return [ModelInfo(_label(p), p.get_max_tokens(), p.get_max_output()) for p in self.providers]
 
+    def embedding_model(self, model: str | None = None) -> str:
+        """The first one's."""
+        return self.providers[0].embedding_model(model)
+
     def embed(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
         """The first one's vectors: those of two models never mix."""
         return self.providers[0].embed(texts, model)

@@ -92,6 +92,10 @@ class LocalProvider(HTTPProvider):
         by = embedder(model)
         return Embeddings(tuple(by.embed(texts)), f"{self.name}:{by.name}", Usage(by.count(texts), 0))
 
+    def embedding_model(self, model: str | None = None) -> str:
+        """What makes the vectors here."""
+        return f"{self.name}:{embedder(model).name}"
+
     async def embed_async(self, texts: Sequence[str], model: str | None = None) -> Embeddings:
         """The same vectors, awaited: made on a worker thread."""
         return await asyncio.to_thread(self.embed, texts, model)

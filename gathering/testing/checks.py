@@ -15,7 +15,7 @@ from gathering.core import display
 from gathering.core.errors import CheckFailedError, ConfigurationError
 from gathering.core.interfaces import ILLMProvider, IRecorder
 from gathering.core.messages import Reply
-from gathering.core.session import current_cell, new_id, now, session_id, wrapped
+from gathering.core.session import current_cell, new_id, now, session_id
 
 __all__ = ["Check", "check"]
 
@@ -109,10 +109,11 @@ class Check:
 
     def similar(self, text: str, threshold: float = 0.7, *, embedder: ILLMProvider | str = "local") -> Self:
         """The answer means about the same: cosine similarity of the sentence vectors of at least ``threshold``."""
+        from gathering.agents.embedding import embedded
         from gathering.core.registry import create_provider
 
         by = create_provider(embedder) if isinstance(embedder, str) else embedder
-        one, other = wrapped(by).embed([self.reply.text, text]).vectors
+        one, other = embedded(by, [self.reply.text, text]).vectors
         lengths = sum(a * a for a in one) ** 0.5 * sum(b * b for b in other) ** 0.5
         near = sum(a * b for a, b in zip(one, other, strict=True)) / lengths if lengths else 0.0
         name = f"similar to {text!r:.60} ({threshold:g})"

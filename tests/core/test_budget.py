@@ -308,6 +308,18 @@ def test_off_is_off() -> None:
     assert ada.trace.calls().isna()["booked_usd"].iloc[0]
 
 
+def test_a_call_on_behalf_of_a_turn_counts_under_its_ceilings() -> None:
+    """As a summary does, which another agent writes for the memory of the one that is asked."""
+    comparison = Budget(3 * CENT)
+    with budgets.paying(Purse((comparison,))):
+        agent(said(2)).ask("Hi", max_tokens=2)
+        with pytest.raises(BudgetExceededError):
+            agent(said(2)).ask("Hi", max_tokens=2)
+    assert comparison.spent == pytest.approx(2 * CENT)
+    agent(said(2)).ask("Hi", max_tokens=2)
+    assert comparison.spent == pytest.approx(2 * CENT)
+
+
 async def test_a_patient_turn_waits_for_room() -> None:
     """As in a comparison: three calls fit under the ceiling one after the other, so none of them is refused."""
     running, most = 0, 0
