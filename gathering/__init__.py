@@ -143,7 +143,13 @@ def _markdown(text: str) -> str:
     return to_html(text)
 
 
-_set_markdown_renderer(_markdown)
+def _literal(text: str) -> str:
+    from gathering.notebook.literal import to_markdown
+
+    return to_markdown(text)
+
+
+_set_markdown_renderer(_markdown, _literal)
 
 
 def load_ipython_extension(ipython: Any) -> None:

@@ -82,7 +82,7 @@ class Shown:
 
 def forms(shown: Shown) -> dict[str, str]:
     """The mime bundle of the grid."""
-    return bundle(_plain(shown), markdown=_markdown(shown), html_form=_html(shown))
+    return bundle(_plain(shown), markdown=_markdown(shown), html_form=_html(shown), escaped=True)
 
 
 def _plain(shown: Shown) -> str:

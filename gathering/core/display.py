@@ -1,7 +1,7 @@
 """The three forms in which an object shows itself: text/plain, text/markdown and text/html.
 
-What a model or a tool wrote is untrusted and always escaped. The notebook hands in a renderer that turns
-Markdown into safe HTML; without it, text keeps its line breaks and nothing else.
+What a model or a tool wrote is untrusted and always escaped. The notebook hands in what turns untrusted Markdown into safe
+HTML, and into Markdown whose tags are text; without them, text keeps its line breaks and nothing else.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterable
 
 from gathering.core.masking import mask
 
-__all__ = ["bundle", "card", "markdown_to_html", "set_markdown_renderer"]
+__all__ = ["bundle", "card", "literal_markdown", "markdown_to_html", "set_markdown_renderer"]
 
 _renderer: Callable[[str], str] | None = None
+_literal: Callable[[str], str] | None = None
 
 
-def set_markdown_renderer(renderer: Callable[[str], str] | None) -> None:
-    """Hand in what turns untrusted Markdown into safe HTML."""
-    global _renderer
-    _renderer = renderer
+def set_markdown_renderer(
+    renderer: Callable[[str], str] | None, literal: Callable[[str], str] | None = None
+) -> None:
+    """Hand in what turns untrusted Markdown into safe HTML, and what makes its tags text."""
+    global _renderer, _literal
+    _renderer, _literal = renderer, literal
 
 
 def markdown_to_html(text: str) -> str:
@@ -29,12 +32,22 @@ def markdown_to_html(text: str) -> str:
     return f'<div style="white-space: pre-wrap">{html.escape(text)}</div>'
 
 
-def bundle(plain: str, *, markdown: str | None = None, html_form: str | None = None) -> dict[str, str]:
-    """The mime bundle; HTML is made from the Markdown where it is not given. No key is in any of the forms."""
+def literal_markdown(text: str) -> str:
+    """Untrusted Markdown with each tag outside code as text, and each image as a link, whoever renders it."""
+    return text if _literal is None else _literal(text)
+
+
+def bundle(
+    plain: str, *, markdown: str | None = None, html_form: str | None = None, escaped: bool = False
+) -> dict[str, str]:
+    """The mime bundle; HTML is made from the Markdown where it is not given. No key is in any of the forms.
+
+    Tags in the Markdown become text; ``escaped`` says that this was done, and that those that are left are wanted.
+    """
     markdown = mask(plain if markdown is None else markdown)
     return {
         "text/plain": mask(plain),
-        "text/markdown": markdown,
+        "text/markdown": markdown if escaped else literal_markdown(markdown),
         "text/html": markdown_to_html(markdown) if html_form is None else mask(html_form),
     }
 

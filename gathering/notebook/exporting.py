@@ -14,6 +14,7 @@ from gathering.core.errors import ConfigurationError
 from gathering.core.interfaces import IAgent
 from gathering.core.masking import mask
 from gathering.notebook.items import Item
+from gathering.notebook.literal import to_markdown
 from gathering.notebook.notebook_file import notebook
 from gathering.notebook.saved import conversation_bundle, conversation_markdown
 
@@ -58,7 +59,7 @@ def _page(name: str, items: Sequence[Item], what: str) -> str:
 
 
 def _markdown(name: str, items: Sequence[Item], what: str) -> str:
-    return mask(f"# {what} {' '.join(name.split())}\n\n{conversation_markdown(items)}\n")
+    return to_markdown(mask(f"# {what} {' '.join(name.split())}\n\n{conversation_markdown(items)}\n"))
 
 
 def _data(name: str, items: Sequence[Item], what: str) -> str:

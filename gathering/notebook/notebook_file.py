@@ -16,6 +16,7 @@ from gathering.agents.versions import described
 from gathering.core.interfaces import IAgent
 from gathering.core.masking import mask
 from gathering.notebook.items import Item
+from gathering.notebook.literal import to_markdown
 from gathering.notebook.saved import conversation_markdown
 
 __all__ = ["notebook"]
@@ -57,7 +58,7 @@ def _asked(items: Sequence[Item], variable: str) -> list[dict[str, Any]]:
     cells = list[dict[str, Any]]()
     for place, item in enumerate(items):
         if item.role == "note":
-            cells.append({"cell_type": "markdown", "metadata": {}, "source": item.text})
+            cells.append({"cell_type": "markdown", "metadata": {}, "source": to_markdown(item.text)})
         elif item.role == "user":
             after = items[place + 1] if place + 1 < len(items) else None
             answer = after.text if after is not None and after.role == "assistant" else ""
@@ -79,7 +80,7 @@ def _literal(text: str) -> str:
 
 
 def _code(source: str, answer: str = "") -> dict[str, Any]:
-    data = {"text/plain": answer, "text/markdown": answer}
+    data = {"text/plain": answer, "text/markdown": to_markdown(answer)}
     return {
         "cell_type": "code",
         "metadata": {},

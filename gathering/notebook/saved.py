@@ -16,6 +16,7 @@ from typing import Any
 
 from gathering.core.display import bundle, markdown_to_html
 from gathering.notebook.items import Call, Item, Part
+from gathering.notebook.literal import closed
 from gathering.notebook.screen import Screen, way_of
 
 __all__ = ["Saved", "conversation_bundle", "conversation_markdown", "kept_bundle"]
@@ -189,7 +190,7 @@ def _markdown(item: Item) -> str:
             line = _call_line(part.call).replace("`", "'")
             blocks.append(f"`{line}`")
         elif part.kind == "text":
-            blocks.append(part.text)
+            blocks.append(closed(part.text))
     if end := _end(item):
         blocks.append(f"*{end}*")
     return "\n\n".join(blocks)

@@ -27,6 +27,7 @@ from gathering.core.events import (
 )
 from gathering.core.messages import Message, Reply, ToolCall, Usage
 from gathering.core.results import ToolResult
+from gathering.notebook.literal import closed
 
 __all__ = ["Item", "Said", "Thought", "Transcript", "Used", "item_html", "tool_line"]
 
@@ -212,7 +213,7 @@ def _plain(item: Item) -> str:
 
 def _markdown(item: Item) -> str:
     if not isinstance(item, Used):
-        return item.text.strip("\n")
+        return closed(item.text.strip("\n"))
     line = tool_line(item)
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     return f"{fence} {line} {fence}" if len(fence) > 1 else f"`{line}`"

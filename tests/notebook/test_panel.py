@@ -421,6 +421,8 @@ def test_a_conversation_is_exported(opened: Callable[..., Page], tmp_path: Path,
         assert json.loads(text)["items"][1]["parts"][0]["text"] == "An <b>answer</b> with 1 < 2"
     if end == ".ipynb":
         nbformat.validate(nbformat.reads(text, as_version=4))  # type: ignore[no-untyped-call]
+    if end in (".md", ".ipynb"):
+        assert "An &lt;b>answer&lt;/b> with 1 < 2" in text
 
 
 def test_an_export_to_another_form_says_which_there_are(opened: Callable[..., Page], tmp_path: Path) -> None:
