@@ -23,7 +23,7 @@ __all__ = ["Saved", "conversation_bundle", "conversation_markdown", "kept_bundle
 
 #: Characters of a conversation that are kept in the notebook; export() writes all of it.
 KEPT = 12_000
-#: Bytes of all forms together beyond which less is kept: twenty panels stay below a megabyte, in every script.
+#: Bytes that all forms take in the notebook's file, beyond which less is kept: twenty panels stay below a megabyte.
 LARGEST = 45_000
 #: Characters of a tool's arguments or result; the trace has all of them.
 LONGEST_VALUE = 2_000
@@ -85,9 +85,15 @@ def kept_bundle(name: str, items: Sequence[Item], what: str = "Chat with") -> di
     most = KEPT
     while True:
         made = conversation_bundle(name, items, most, what)
-        if most < 100 or sum(len(form.encode("utf-8", "replace")) for form in made.values()) <= LARGEST:
+        if most < 100 or _in_file(made) <= LARGEST:
             return made
         most //= 2
+
+
+def _in_file(forms: dict[str, str]) -> int:
+    """Bytes in a saved notebook: each line is a string of its own there, indented, with its quotes escaped."""
+    lines = {kind: form.splitlines(keepends=True) for kind, form in forms.items()}
+    return len(json.dumps(lines, ensure_ascii=False, indent=4).encode("utf-8", "replace"))
 
 
 def conversation_bundle(

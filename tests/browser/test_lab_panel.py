@@ -147,6 +147,41 @@ def test_without_its_kernel_the_transcript_is_left(
     again.shot("panel_reopened")
 
 
+MANY = """
+import gathering
+from gathering.testing import ScriptedProvider
+texts = ["word " * 4_000, "a | b\\n" * 4_000, '"<b>" ' * 4_000, "字" * 15_000]
+agents = [gathering.Agent(f"a{n}", llm_provider=ScriptedProvider([texts[n % 4]])) for n in range(20)]
+"""
+SAVE_STATE = """async on => {
+    await jupyterapp.serviceManager.settings.save('@jupyter-widgets/jupyterlab-manager:plugin', JSON.stringify(on ? {saveState: true} : {}));
+}"""
+
+
+def test_twenty_panels_are_saved_below_a_megabyte(lab: Any, open_notebook: Callable[[str], Any]) -> None:
+    """A notebook with twenty live panels, each with a long answer, its widgets' state saved too."""
+    shown = [f"panel{n} = agents[{n}].chat(height=150)\npanel{n}" for n in range(20)]
+    asked = [f"_ = panel{n}.ask('Say much')" for n in range(20)]
+    name = write_notebook(lab.root, "twenty.ipynb", MANY, *shown, "\n".join(asked))
+    notebook = open_notebook(name)
+    notebook.page.evaluate(SAVE_STATE, True)
+    try:
+        notebook = open_notebook(name)
+        notebook.run_all()
+        expect(notebook.page.locator("[data-role=assistant][data-done=done]")).to_have_count(
+            20, timeout=PATIENCE
+        )
+        kept = notebook.page.locator(".g-saved").filter(has_text="export() writes them")
+        expect(kept).to_have_count(20, timeout=PATIENCE)
+        notebook.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+    finally:
+        notebook.page.evaluate(SAVE_STATE, False)
+    book = nbformat.read(lab.root / name, as_version=4)  # type: ignore[no-untyped-call]
+    widgets = book.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    assert sum("_esm" in widget["state"] for widget in widgets.values()) == 20
+    assert Path(lab.root / name).stat().st_size < 1_000_000
+
+
 def test_a_kernel_that_restarts_gives_back_its_agents(chat: Callable[..., Any]) -> None:
     """After a restart the panel says so and the transcript shows; restore brings the conversation into a new panel."""
     notebook, first = chat(
