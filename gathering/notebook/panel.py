@@ -205,10 +205,17 @@ def _with_files(
     for file, data in zip(files, buffers, strict=True):
         name = str(file.get("name") or "file")
         if str(file.get("media_type", "")).startswith("image/"):
-            images.append(Image.read(data))
+            images.append(_image(name, data))
         else:
             text += f"\n\n{_fenced(name, data)}"
     return text.strip(), images
+
+
+def _image(name: str, data: bytes) -> Image:
+    try:
+        return Image.read(data)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name!r}: {error}") from None
 
 
 def _fenced(name: str, data: bytes) -> str:

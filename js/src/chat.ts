@@ -111,7 +111,12 @@ export class Chat extends Frame {
 
   private async send(draft: Draft): Promise<void> {
     const files = draft.files.map((file) => ({ name: file.name, media_type: file.type }));
-    const buffers = await Promise.all(draft.files.map((file) => file.arrayBuffer()));
+    const buffers = await Promise.all(draft.files.map((file) => file.arrayBuffer())).catch(() => null);
+    if (buffers === null) {
+      this.say("A file cannot be read, it was moved or is a folder: remove it, and attach it again.");
+      this.composer.restore(draft);
+      return;
+    }
     if (!(await this.ask({ t: "send", text: draft.text, files }, buffers))) this.composer.restore(draft);
   }
 

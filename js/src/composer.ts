@@ -68,6 +68,18 @@ export class Composer {
     }
     this.files = all;
     this.listFiles();
+    for (const file of files) if (file.type.startsWith("image/")) void this.check(file);
+  }
+
+  /** Take an image that cannot be read off the list again. */
+  private async check(image: File): Promise<void> {
+    try {
+      (await createImageBitmap(image)).close();
+    } catch {
+      this.files = this.files.filter((other) => other !== image);
+      this.listFiles();
+      this.onProblem(`${image.name} cannot be read as an image, it is damaged or of another kind: attach a PNG, JPEG, GIF or WebP.`);
+    }
   }
 
   /** Put a draft back: it was not taken. */

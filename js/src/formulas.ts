@@ -6,7 +6,14 @@ export interface MathModule {
   toMathML(tex: string, display: boolean): string;
 }
 
+/** Formulas of one text that are typeset; those after them stay as they were written. */
+const MOST = 2000;
+/** Milliseconds for formulas in one go; the page draws and listens in between. */
+const SLICE = 10;
+
 export class Formulas {
+  private queue: HTMLElement[] = [];
+  private timer = 0;
   private module: MathModule | null = null;
   private loading = false;
   private waiting = new Set<ParentNode>();
@@ -22,8 +29,25 @@ export class Formulas {
       this.begin();
       return;
     }
-    for (const span of found) this.set(span, this.module);
+    const room = MOST - inside.querySelectorAll(".g-math").length;
+    const queued = new Set(this.queue);
+    for (const span of [...found].slice(0, Math.max(0, room))) if (!queued.has(span)) this.queue.push(span);
+    if (this.timer === 0) this.work();
   }
+
+  /** Typeset what is queued for as long as a slice is; the rest later. What was drawn anew meanwhile is left out. */
+  private readonly work = (): void => {
+    this.timer = 0;
+    if (this.module === null) return;
+    const end = performance.now() + SLICE;
+    let done = 0;
+    for (; done < this.queue.length && performance.now() < end; done += 1) {
+      const span = this.queue[done];
+      if (span?.isConnected === true) this.set(span, this.module);
+    }
+    this.queue = this.queue.slice(done);
+    if (this.queue.length > 0) this.timer = window.setTimeout(this.work, 0);
+  };
 
   private set(span: HTMLElement, module: MathModule): void {
     const tex = span.title;

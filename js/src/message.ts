@@ -103,7 +103,11 @@ export class Message {
     for (const image of this.item.images) {
       if (!IMAGES.has(image.media_type)) continue;
       const source = `data:${image.media_type};base64,${image.data}`;
-      this.body.append(h("img", { class: "g-image", src: source, alt: image.name || "an image of yours" }));
+      const shown = h("img", { class: "g-image", src: source, alt: image.name || "an image of yours" });
+      shown.addEventListener("error", () => {
+        shown.replaceWith(h("p", { class: "g-error" }, "This image cannot be shown: it is damaged."));
+      });
+      this.body.append(shown);
     }
     this.item.parts.forEach((part, index) => {
       this.place(index, part);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass, field
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -437,6 +438,37 @@ def test_files_are_attached_and_sent(kernel: Kernel) -> None:
         [{"name": "big.bin", "mimeType": "text/plain", "buffer": b"x" * (9 * 1024 * 1024)}]
     )
     expect(kernel.root.get_by_role("alert").first).to_contain_text("larger than 8 MB")
+    picker.set_input_files(
+        [{"name": "torn.png", "mimeType": "image/png", "buffer": b"\x89PNG\r\n\x1a\n torn"}]
+    )
+    expect(kernel.root.get_by_role("alert").first).to_contain_text("torn.png cannot be read as an image")
+    expect(kernel.root.get_by_role("button", name="Remove torn.png")).to_have_count(0)
+
+
+def test_a_file_that_is_gone_when_it_is_sent_takes_no_words_along(kernel: Kernel, tmp_path: Path) -> None:
+    """A file that was removed after it was attached is said to be, and the message stays in its box."""
+    kernel.hello()
+    (tmp_path / "notes.txt").write_text("one")
+    kernel.root.locator("input[type=file]").set_input_files(tmp_path / "notes.txt")
+    (tmp_path / "notes.txt").unlink()
+    box = kernel.root.get_by_role("textbox", name="Message", exact=True)
+    box.fill("Read this")
+    kernel.root.get_by_role("button", name="Send").click()
+    expect(kernel.root.get_by_role("alert").first).to_contain_text("A file cannot be read")
+    expect(box).to_have_value("Read this")
+
+
+def test_many_formulas_do_not_hold_the_page(kernel: Kernel) -> None:
+    """The first two thousand are typeset in slices between which the page listens; the others stay readable as they are."""
+    kernel.hello()
+    kernel.page.evaluate(
+        "() => { window.gaps = 0; setInterval(() => { if (document.querySelector('math')) window.gaps += 1; }, 0); }"
+    )
+    kernel.change(t="start", item=item("a1", text=" ".join(f"$x_{{{n}}}$" for n in range(2100))))
+    expect(kernel.root.locator("math")).to_have_count(2000, timeout=30_000)
+    assert kernel.page.evaluate("() => window.gaps") > 5
+    expect(kernel.root.locator("[data-math]")).to_have_count(100)
+    expect(kernel.root.locator("[data-math]").last).to_have_text("$x_{2099}$")
 
 
 def test_a_reader_is_left_where_they_are(kernel: Kernel) -> None:
@@ -544,8 +576,14 @@ def test_an_image_of_the_person_is_shown(kernel: Kernel) -> None:
             "data": base64.b64encode(b"<svg onload=RAN()>").decode(),
         },
     ]
-    kernel.hello(item("u1", "user", "Look", images=images))
+    torn = {
+        "name": "torn",
+        "media_type": "image/png",
+        "data": base64.b64encode(b"\x89PNG\r\n\x1a\n torn").decode(),
+    }
+    kernel.hello(item("u1", "user", "Look", images=[*images, torn]))
     expect(kernel.root.locator("img")).to_have_count(1)
+    expect(kernel.root.get_by_text("This image cannot be shown")).to_be_visible()
     assert kernel.requests == []
 
 

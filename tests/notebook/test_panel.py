@@ -327,6 +327,13 @@ def test_files_become_part_of_the_message(opened: Callable[..., Page]) -> None:
     file = {"name": "data.csv", "media_type": "text/csv"}
     refused = page.ask("send", b"\xff\xfe\x00", text="Read this", files=[{"name": "x.bin", "media_type": ""}])
     assert "neither an image nor text" in refused["message"]
+    image = {"name": "photo.png", "media_type": "image/png"}
+    refused = page.ask("send", b"no picture", text="Look", files=[image])
+    assert refused["message"].startswith("'photo.png': these bytes hold no image")
+    refused = page.ask("send", b"\x89PNG\r\n\x1a\n" + bytes(21 * 1024**2), text="Look", files=[image])
+    assert "scale it below 20 MB" in refused["message"]
+    refused = page.ask("send", b"x" * 1_000_001, text="Read this", files=[file])
+    assert "'data.csv' has 1,000,001 bytes" in refused["message"]
     page.ask("send", "a,b\n1,2 é".encode(), text="Read this", files=[file])
     page.ended()
     assert page.texts()[0] == "Read this\n\ndata.csv:\n```\na,b\n1,2 é\n```"
