@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pygments.lexer import Lexer
 
-__all__ = ["code_html"]
+__all__ = ["code_html", "on_paper"]
 
 #: The languages of the panels' page (``js/src/highlight.ts``) by their usual names; code longer than this stays plain.
 _LANGUAGES = frozenset(
@@ -44,6 +44,19 @@ _LONGEST = 20_000
 
 #: Neither broken inside a word nor cut: long lines are scrolled, with the keyboard too.
 _PRE, _CODE = "margin: 0.5em 0; word-break: normal; overflow-x: auto", "white-space: pre"
+
+
+#: Paper is not scrolled, and what a tool was told and said is not unfolded there.
+_PAPER = (
+    "<style>@media print{pre.highlight>code{white-space:pre-wrap!important;overflow-wrap:anywhere}"
+    ".gathering-call::details-content{content-visibility:visible;block-size:auto}"
+    ".gathering-call pre{white-space:pre-wrap;overflow-wrap:anywhere}}</style>"
+)
+
+
+def on_paper(page: str) -> str:
+    """The style that shows the code and the tool calls of this HTML whole when it is printed; empty where it has none."""
+    return _PAPER if '<pre class="highlight"' in page or 'class="gathering-call"' in page else ""
 
 
 def code_html(code: str, language: str = "") -> str:

@@ -15,6 +15,8 @@ from dataclasses import replace
 from typing import Any
 
 from gathering.core.display import bundle, markdown_to_html
+from gathering.core.session import under_test
+from gathering.notebook.code import on_paper
 from gathering.notebook.items import Call, Item, Part
 from gathering.notebook.literal import closed
 from gathering.notebook.screen import Screen, way_of
@@ -50,7 +52,8 @@ class Saved:
             return
         if way == "live" or _is_voila():
             display(panel.view_bundle(), raw=True)
-        if way == "live":
+        if way == "live" or not (_is_voila() or under_test()):
+            # nbconvert takes updates too: later cells may ask the panel.
             self._handles.append(display(self._beside(), raw=True, display_id=True))
         elif not _is_voila():
             Screen(shell).show(self.bundle())
@@ -114,7 +117,7 @@ def conversation_bundle(
     inside = "".join(_html(item) for item in shown)
     lines = "".join(f"<p>{html.escape(line)}</p>" for line in head[1:])
     label = html.escape(f"Transcript of the {what[0].lower()}{what[1:]} {name}", quote=True)
-    page = f'<section class="g-saved" aria-label="{label}"><h4>{html.escape(title)}</h4>{lines}{inside}</section>'
+    page = f'<section class="g-saved" aria-label="{label}"><h4>{html.escape(title)}</h4>{lines}{inside}{on_paper(inside)}</section>'
     return bundle(
         plain,
         markdown="\n\n".join([f"#### {_one_line(head[0])}", *head[1:], conversation_markdown(shown)]),
@@ -225,7 +228,7 @@ def _call_html(call: Call) -> str:
     arguments = html.escape(_cut(json.dumps(call.arguments, ensure_ascii=False, indent=2)))
     result = html.escape(_cut(_result(call)))
     head = html.escape(f"{call.name}: {call.state}")
-    return f'<details style="{_CARD}"><summary>{head}</summary><pre>{arguments}</pre><pre>{result}</pre></details>'
+    return f'<details class="gathering-call" style="{_CARD}"><summary>{head}</summary><pre>{arguments}</pre><pre>{result}</pre></details>'
 
 
 def _call_line(call: Call) -> str:

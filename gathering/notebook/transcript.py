@@ -27,6 +27,7 @@ from gathering.core.events import (
 )
 from gathering.core.messages import Message, Reply, ToolCall, Usage
 from gathering.core.results import ToolResult
+from gathering.notebook.code import on_paper
 from gathering.notebook.literal import closed
 
 __all__ = ["Item", "Said", "Thought", "Transcript", "Used", "item_html", "tool_line"]
@@ -153,9 +154,7 @@ class Transcript:
         if footer := self._footer():
             parts.append(f'<div class="gathering-summary" style="{_MUTED}">{html.escape(footer)}</div>')
         inside = "".join(parts)
-        return (
-            f'<div class="gathering-answer" role="log" aria-live="polite" aria-label="{label}">{inside}</div>'
-        )
+        return f'<div class="gathering-answer" role="log" aria-live="polite" aria-label="{label}">{inside}{on_paper(inside)}</div>'
 
     def _footer(self) -> str:
         parts = [p for p in (self.agent, self.model) if p]

@@ -91,12 +91,14 @@ def test_interrupting_the_idle_kernel_stops_the_panel(kernel: RunningKernel, ser
     wire = Wire(kernel, server)
     wire.request("send", text="tell me slowly")
     wire.wait_for_text()
+    kernel.must("1")  # the request itself is done with, and an interrupt is no longer its own
     kernel.manager.interrupt_kernel()
     assert server.hung_up.wait(PATIENCE)
     shown = kernel.must("while panel.room.busy: pass\nprint(panel.room.items[-1].status)")
     assert shown.text.strip() == "stopped"
     running = kernel.start("import time\nprint('begun', flush=True)\nfor _ in range(6000): time.sleep(0.05)")
-    while "begun" not in str(kernel.client.get_iopub_msg(timeout=PATIENCE)["content"]):
+    # What it printed, not its source, which is told before it runs: an interrupt in between is the kernel's own to take.
+    while "begun" not in kernel.client.get_iopub_msg(timeout=PATIENCE)["content"].get("text", ""):
         pass
     kernel.manager.interrupt_kernel()
     assert kernel.finish(running).reply["ename"] == "KeyboardInterrupt"
@@ -117,8 +119,13 @@ def test_interrupt_ends_what_a_cell_asks_of_the_panel(kernel: RunningKernel, ser
 def test_a_panel_in_a_cell_nobody_watches_is_its_transcript(
     kernel: RunningKernel, server: SlowServer
 ) -> None:
-    """Where nobody can type, a panel shows itself as one display, which is its transcript."""
+    """Where nobody can type, a panel shows itself as one display, its transcript, which has what later cells ask too."""
     Wire(kernel, server)
     quiet = kernel.must("panel")
     assert "Chat with ada" in quiet.text
     assert "widget-view" not in str(quiet.published)
+    place = quiet.published[0]["content"]["transient"]["display_id"]
+    later = kernel.must("_ = panel.ask('be quick')")
+    updates = [m["content"] for m in later.published if m["msg_type"] == "update_display_data"]
+    assert updates[-1]["transient"]["display_id"] == place
+    assert "be quick" in updates[-1]["data"]["text/plain"]
