@@ -1,6 +1,7 @@
 """GatheRing: build, watch, compare and regression-test language-model agents inside notebooks.
 
-The one door: everything a user needs is a name of this package, loaded when it is first used.
+The one door: everything a user needs is a name of this package, loaded when it is first used. So are the rooms:
+``gathering.llm.PROVIDERS`` needs no import of its own.
 
     import gathering
     ada = gathering.Agent("ada", tools=["calculator"])
@@ -17,6 +18,13 @@ from typing import TYPE_CHECKING, Any
 from gathering.core.display import set_markdown_renderer as _set_markdown_renderer
 
 if TYPE_CHECKING:
+    from gathering import agents as agents
+    from gathering import core as core
+    from gathering import llm as llm
+    from gathering import notebook as notebook
+    from gathering import storage as storage
+    from gathering import testing as testing
+    from gathering import tools as tools
     from gathering.agents import (
         Agent,
         AgentManager,
@@ -79,8 +87,12 @@ __all__ = [
     "trace",
 ]
 
-#: Names that are modules of their own.
-_ROOMS = {
+#: Names that are modules of their own: the rooms, and what is used as one.
+_MODULES = {
+    **{
+        room: f"gathering.{room}"
+        for room in ("agents", "core", "llm", "notebook", "storage", "testing", "tools")
+    },
     "cache": "gathering.storage.cache",
     "compare": "gathering.compare",
     "config": "gathering.core.config",
@@ -123,8 +135,8 @@ def __getattr__(name: str) -> Any:
         from gathering.storage import Trace, default_store
 
         return Trace(default_store(), {"session": session_id()})
-    if name in _ROOMS:
-        return importlib.import_module(_ROOMS[name])
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name not in _WHERE:
         raise AttributeError(f"module 'gathering' has no attribute {name!r}")
     module, _, attribute = _WHERE[name].partition(":")
@@ -134,7 +146,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """The public names."""
-    return [*__all__, "load_ipython_extension", "unload_ipython_extension"]
+    return sorted({*__all__, *_MODULES, "load_ipython_extension", "unload_ipython_extension"})
 
 
 def _markdown(text: str) -> str:

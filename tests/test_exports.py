@@ -8,6 +8,8 @@ import importlib
 import importlib.resources
 import inspect
 import pkgutil
+import subprocess
+import sys
 from types import ModuleType
 
 import pytest
@@ -33,6 +35,23 @@ def test_a_door_exports_what_it_lists(name: str) -> None:
     held = {n for n, value in vars(module).items() if is_export(n, value, name)}
     assert held <= listed, f"not listed: {sorted(held - listed)}"
     assert all(hasattr(module, n) for n in listed)
+
+
+LOADED = """
+import sys, gathering
+before = [room for room in {rooms!r} if "gathering." + room in sys.modules]
+print(before, "openai" in gathering.llm.PROVIDERS)
+print(*[getattr(gathering, room).__name__ for room in {rooms!r}])
+"""
+
+
+def test_the_rooms_are_there_without_an_import_of_their_own() -> None:
+    """``gathering.llm.PROVIDERS`` works after a bare ``import gathering``, which loads none of the rooms."""
+    rooms = ["llm", "tools", "storage", "agents", "compare", "testing", "notebook"]
+    code = LOADED.format(rooms=rooms)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    names = " ".join(f"gathering.{room}" for room in rooms)
+    assert ran.stdout.splitlines() == ["[] True", names]
 
 
 # What IPython and Jupyter look for by name; users do not.
