@@ -292,6 +292,12 @@ def _permissions(agent: Agent, own: dict[str, list[str]]) -> list[dict[str, Any]
         own["permissions"] = [type(policy).__name__]
         return None
     return [
-        {"effect": r.effect, "tool": r.tool, "permission": r.permission, "where": dict(r.where)}
+        {
+            "effect": r.effect,
+            "tool": r.tool,
+            "permission": r.permission,
+            "where": dict(r.where),
+            **({"only": True} if r.only else {}),
+        }
         for r in policy.rules
     ]

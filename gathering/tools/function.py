@@ -18,7 +18,7 @@ from gathering.core.bounds import MAX_OUTPUT
 from gathering.core.errors import ConfigurationError, ToolFailed
 from gathering.core.interfaces import ITool
 from gathering.core.portal import portal
-from gathering.core.results import ToolPermission, ToolResult, result_of
+from gathering.core.results import ToolPermission, ToolResult, Touched, result_of
 from gathering.tools.limits import await_in_time, call_in_time, on_thread
 from gathering.tools.parameters import Parameters
 
@@ -155,11 +155,13 @@ class FunctionTool(ITool, Generic[P, R]):
         return self.why_invalid(input_data) is None
 
     def targets(self, arguments: Mapping[str, Any]) -> dict[str, str]:
-        """The arguments as the function will have them, those left out with their defaults."""
+        """The arguments as the function will have them, those left out with their defaults; rules may say them as given, too."""
+        given = super().targets(arguments)
         try:
-            return super().targets(self.parameters.complete(arguments))
+            meant = super().targets(self.parameters.complete(arguments))
         except ToolFailed:  # it will not run
-            return super().targets(arguments)
+            return given
+        return {name: _by_both(text, given.get(name, text)) for name, text in meant.items()}
 
     def get_description(self) -> str:
         """The description given, else the docstring's text without its parameters, else the name."""
@@ -199,6 +201,17 @@ class FunctionTool(ITool, Generic[P, R]):
             success=False,
             error=f"{self.name} raised {kind}: {text}" if text else f"{self.name} raised {kind}",
         )
+
+
+def _by_both(meant: str, given: str) -> str:
+    """An argument by both its names: ``Color.RED`` as the function has it is ``red`` as the model wrote it."""
+    if meant == given:
+        return meant
+    own = meant.things if isinstance(meant, Touched) else ((meant,),)
+    written = given.things if isinstance(given, Touched) else ((given,),)
+    if len(own) == len(written):
+        return Touched(meant, [(*a, *b) for a, b in zip(own, written, strict=True)])
+    return Touched(meant, (*own, *written))
 
 
 @overload

@@ -32,13 +32,21 @@ def literal(target: str) -> str:
 
 def fits(pattern: str, target: str, *, widens: bool) -> bool:
     """Whether a rule with this pattern is about the target; ``widens`` is True for a rule that allows."""
-    pattern = unicodedata.normalize("NFC", pattern).removeprefix("./")
+    pattern = unicodedata.normalize("NFC", pattern)
     if pattern == unicodedata.normalize("NFC", literal(target)):
         return True
     things = target.things if isinstance(target, Touched) else ((target,),)
+    forms = _here(pattern)
     if widens:
-        return bool(things) and all(any(_covers(pattern, name) for name in names) for names in things)
-    return any(_touches(pattern, name) for names in things for name in names)
+        return bool(things) and all(
+            any(_covers(p, name) for p in forms for name in names) for names in things
+        )
+    return any(_touches(p, name) for p in forms for names in things for name in names)
+
+
+def _here(path: str) -> tuple[str, ...]:
+    """The text, and without the ``./`` that a path in this folder may begin with."""
+    return (path, path[2:]) if path.startswith("./") else (path,)
 
 
 def _covers(pattern: str, value: str) -> bool:
@@ -52,7 +60,9 @@ def _covers(pattern: str, value: str) -> bool:
 def _touches(pattern: str, value: str) -> bool:
     """Whether the pattern fits the value, or something in a reach, whatever the case of its letters."""
     folded, small = unicodedata.normalize("NFC", value).casefold(), pattern.casefold()
-    return _overlap(small, folded) if isinstance(value, Reach) else bool(_regex(small).fullmatch(folded))
+    if isinstance(value, Reach):
+        return _overlap(small, folded)
+    return any(_regex(small).fullmatch(form) for form in _here(folded))
 
 
 @functools.lru_cache(maxsize=512)

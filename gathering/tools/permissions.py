@@ -24,13 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Policy", "Rule", "answers_in"]
 
+_ONLY = "only"
 _KINDS = tuple(p.value for p in ToolPermission)
-_FORM = 'write "allow|ask|deny TOOL [read|write|execute|delete] [target=pattern ...]"'
+_FORM = 'write "allow|ask|deny TOOL [read|write|execute|delete] [target=pattern ...] [only]"'
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One rule. ``tool`` and the patterns of ``where`` are globs; ``permission`` None is any kind of act.
+
+    With ``only`` it is about calls that touch what ``where`` names and nothing else.
 
     >>> Rule.read("ask filesystem write path=notes/*")
     Rule('ask filesystem write path=notes/*')
@@ -40,6 +43,7 @@ class Rule:
     tool: str = "*"
     permission: str | None = None
     where: tuple[tuple[str, str], ...] = ()
+    only: bool = False
     cell: int | None = field(default=None, compare=False)  # an answer for one cell ends with it
 
     @classmethod
@@ -54,24 +58,27 @@ class Rule:
             raise ConfigurationError(f"the permission {source!r:.80} is no rule: {_FORM}")
         kinds = [w.lower() for w in words[2:] if "=" not in w]
         where = [tuple(w.replace('"', "").split("=", 1)) for w in words[2:] if "=" in w]
-        return cls._checked(source, words[0].lower(), words[1], kinds, dict(where))
+        only = kinds[-1:] == [_ONLY]
+        rule = cls._checked(source, words[0].lower(), words[1], kinds[:-1] if only else kinds, dict(where))
+        return replace(rule, only=only)
 
     @classmethod
     def _of_mapping(cls, source: Mapping[str, Any]) -> Rule:
-        known = {"effect", "tool", "permission", "where"}
+        known = {"effect", "tool", "permission", "where", _ONLY}
         unknown = sorted(set(map(str, source)) - known)
         if unknown or not isinstance(source.get("where") or {}, Mapping):
             raise ConfigurationError(
                 f"the permission {dict(source)!r:.80} is no rule: its keys are {', '.join(sorted(known))}"
             )
         kind = source.get("permission")
-        return cls._checked(
+        rule = cls._checked(
             dict(source),
             str(source.get("effect", "")).lower(),
             str(source.get("tool", "*")),
             [] if kind is None else [str(kind).lower()],
             {str(k): str(v) for k, v in (source.get("where") or {}).items()},
         )
+        return replace(rule, only=bool(source.get(_ONLY)))
 
     @classmethod
     def _checked(
@@ -87,6 +94,8 @@ class Rule:
             return False
         if self.cell is not None and self.cell != current_cell():
             return False
+        if self.only and set(request.targets) != {name for name, _ in self.where}:
+            return False
         widens = self.effect == "allow"
         return all(
             name in request.targets and fits(glob, request.targets[name], widens=widens)
@@ -95,8 +104,11 @@ class Rule:
 
     def __str__(self) -> str:
         """The rule as a line of text."""
-        where = [f'{k}="{v}"' if " " in v else f"{k}={v}" for k, v in self.where]
-        return " ".join([self.effect, self.tool, *([self.permission] if self.permission else []), *where])
+        kind = [self.permission] if self.permission else []
+        return " ".join([self.effect, self.tool, *kind, *self._wheres(), *([_ONLY] if self.only else [])])
+
+    def _wheres(self) -> list[str]:
+        return [f'{k}="{v}"' if " " in v else f"{k}={v}" for k, v in self.where]
 
     def __repr__(self) -> str:
         """The rule as a line of text."""
@@ -135,7 +147,7 @@ class Policy(IPolicy):
             return
         where = tuple(sorted((name, literal(value)) for name, value in request.targets.items()))
         cell = current_cell() if decision.scope == "cell" else None
-        rule = Rule(decision.effect, literal(request.tool), request.permission, where, cell)
+        rule = Rule(decision.effect, literal(request.tool), request.permission, where, only=True, cell=cell)
         self.answers.append((rule, decision.scope))
         if decision.scope == "always":
             self.rules.insert(0, replace(rule, cell=None))

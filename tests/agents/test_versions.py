@@ -195,7 +195,7 @@ def test_a_policy_never_comes_back_wider(store: SQLiteStore, policy: Policy) -> 
 
 def test_a_rule_comes_back_to_the_letter(store: SQLiteStore) -> None:
     """Also one whose pattern has blanks and quotes in it."""
-    rule = Rule("allow", "my tool", "write", (("path", 'a "b" c=*'),))
+    rule = Rule("allow", "my tool", "write", (("path", 'a "b" c=*'),), only=True)
     made(store, permissions=[rule]).save()
     assert gathering.load("ada", store=store).permissions.rules == [rule]  # type: ignore[union-attr]
 

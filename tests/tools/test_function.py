@@ -16,9 +16,11 @@ from pydantic import BaseModel, Field
 
 from gathering.core.errors import ConfigurationError, ToolFailed, UnknownNameError
 from gathering.core.messages import ToolCall
+from gathering.core.permissions import PermissionRequest
 from gathering.core.registry import TOOLS, create_tool
 from gathering.core.tooling import run_tool, run_tool_async
 from gathering.tools import FunctionTool, ToolPermission, ToolResult, tool
+from gathering.tools.permissions import Policy
 
 
 class Unit(enum.Enum):
@@ -418,3 +420,20 @@ def test_no_input_raises(given_input: Any) -> None:
     """Whatever JSON a model writes gives a result: the function's, or one line of error."""
     result = weather.execute(given_input)
     assert result.success or "\n" not in str(result.error)
+
+
+@pytest.mark.parametrize("written", ["kelvin", "Unit.KELVIN"])
+def test_rules_say_an_argument_as_it_is_written_or_as_it_is_meant(written: str) -> None:
+    """A rule that forbids either forbids the call."""
+
+    @tool
+    def heat(units: list[Unit], degrees: float) -> str:
+        """Heat it."""
+        return "done"
+
+    arguments = {"units": ["kelvin"], "degrees": 5}
+    for where in (f"units={written}", "degrees=5", "degrees=5.0"):
+        asked = PermissionRequest(
+            "ada", ToolCall("c1", "heat", arguments), "execute", heat.targets(arguments)
+        )
+        assert Policy([f"deny heat {where}", "allow *"]).decide(asked).effect == "deny"

@@ -216,6 +216,34 @@ def test_an_answer_for_always_is_a_rule_from_then_on() -> None:
     assert list(policy.df()["scope"]) == ["rule", "rule", "session"]
 
 
+@pytest.mark.parametrize("scope", ["session", "always"])
+@pytest.mark.parametrize(
+    ("answered", "later"), [({}, {"path": "a"}), ({"path": "a"}, {"path": "a", "force": "True"})]
+)
+def test_an_answer_is_about_a_call_that_touches_nothing_more(
+    scope: Any, answered: dict[str, str], later: dict[str, str]
+) -> None:
+    """Who allowed a call without arguments, or with fewer, has not allowed one with others; nor has the saved rule."""
+    policy = Policy(["ask *"])
+    policy.remember(request(**answered), Decision("allow", "person", scope=scope))
+    for kept in (policy, Policy([*map(str, policy.rules), *(str(rule) for rule, _ in policy.answers)])):
+        assert kept.decide(request(**later)).effect == "ask"
+    assert policy.decide(request(**answered)).effect == "allow"
+
+
+@pytest.mark.parametrize(("rule", "path"), [("./a", "./a"), ("./a", "a"), ("a", "./a"), ("./A", "a")])
+def test_a_path_of_this_folder_is_forbidden_however_it_begins(rule: str, path: str) -> None:
+    """With ``./`` and without it is the same file."""
+    assert effect([f"deny files path={rule}", "allow *"], request(path=path)) == "deny"
+
+
+def test_an_answer_counts_again_for_a_path_that_begins_with_a_dot() -> None:
+    """The same call is not asked about twice."""
+    policy = Policy(["ask *"])
+    policy.remember(request(path="./a"), Decision("allow", "person", scope="session"))
+    assert policy.decide(request(path="./a")).effect == "allow"
+
+
 _words = st.text(
     st.characters(codec="utf-8", exclude_characters='"', exclude_categories=["Z", "C"]), min_size=1
 )
@@ -226,12 +254,13 @@ _words = st.text(
     _words.filter(lambda w: "=" not in w),
     st.none() | st.sampled_from(["read", "write", "execute", "delete"]),
     st.dictionaries(_words.filter(lambda w: "=" not in w), _words, max_size=3),
+    st.booleans(),
 )
 def test_a_rule_reads_its_own_text(
-    effect: str, tool: str, permission: str | None, where: dict[str, str]
+    effect: str, tool: str, permission: str | None, where: dict[str, str], only: bool
 ) -> None:
     """Text and mapping say the same: what is written by one is read as the other."""
-    rule = Rule.read({"effect": effect, "tool": tool, "permission": permission, "where": where})
+    rule = Rule.read({"effect": effect, "tool": tool, "permission": permission, "where": where, "only": only})
     assert Rule.read(str(rule)) == rule
 
 
