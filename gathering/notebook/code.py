@@ -8,6 +8,7 @@ themes have for those can hardly be read.
 from __future__ import annotations
 
 import html
+import re
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
@@ -18,29 +19,39 @@ if TYPE_CHECKING:
 
 __all__ = ["code_html", "on_paper"]
 
-#: The languages of the panels' page (``js/src/highlight.ts``) by their usual names; code longer than this stays plain.
+#: The languages of the panels' page (``js/src/highlight.ts``) by their usual names, but for those whose pieces have no colour here.
 _LANGUAGES = frozenset(
     [
-        *(
-            "bash",
-            "c",
-            "c++",
-            "cpp",
-            "css",
-            "diff",
-            "go",
-            "html",
-            "java",
-            "javascript",
-            "js",
-            "json",
-            "julia",
-            "py",
-        ),
-        *("python", "python3", "r", "rust", "sh", "shell", "sql", "ts", "typescript", "xml", "yaml", "yml"),
+        "bash",
+        "c",
+        "c++",
+        "cpp",
+        "css",
+        "go",
+        "html",
+        "java",
+        "javascript",
+        "js",
+        "json",
+        "julia",
+        "py",
+        "python",
+        "python3",
+        "r",
+        "rust",
+        "sh",
+        "shell",
+        "sql",
+        "ts",
+        "typescript",
+        "xml",
+        "yaml",
+        "yml",
     ]
 )
-_LONGEST = 20_000
+#: Lexers look ahead: what they take grows with the square of a text, and of what goes on without a sign. Longer ones stay plain.
+_LONGEST, _LONGEST_RUN = 5_000, 400
+_SIGN = re.compile(r"""[(){};=,"'+]""")
 
 #: Neither broken inside a word nor cut: long lines are scrolled, with the keyboard too.
 _PRE, _CODE = "margin: 0.5em 0; word-break: normal; overflow-x: auto", "white-space: pre"
@@ -65,18 +76,23 @@ def code_html(code: str, language: str = "") -> str:
     >>> code_html("x = 'a'", "python").count("<span")
     1
     """
-    inside = _coloured(code, language.lower()) if len(code) <= _LONGEST else html.escape(code)
+    inside = _coloured(code, language.lower())
     kind = f' class="language-{html.escape(language)}"' if language else ""
     return f'<pre class="highlight" style="{_PRE}" tabindex="0"><code{kind} style="{_CODE}">{inside}</code></pre>'
 
 
 def _coloured(code: str, language: str) -> str:
-    if language not in _LANGUAGES:
+    if language not in _LANGUAGES or not _is_quick(code):
         return html.escape(code)
     pieces = ((_class_of(kind), text) for kind, text in _lexer(language).get_tokens(code))
     return "".join(
         _span(name, "".join(text for _, text in group)) for name, group in groupby(pieces, itemgetter(0))
     )
+
+
+def _is_quick(code: str) -> bool:
+    """Whether it is coloured in an instant, whatever a model has written."""
+    return len(code) <= _LONGEST and max(map(len, _SIGN.split(code))) <= _LONGEST_RUN
 
 
 @cache

@@ -57,6 +57,14 @@ def test_long_code_is_plain_and_quick() -> None:
     assert shown.count("&lt;") == 100_000
 
 
+@pytest.mark.parametrize("language", ["c", "java", "python", "ts"])
+@pytest.mark.parametrize("piece", ["\n", " \n", "//", "a.", "a b\n"])
+def test_code_that_takes_its_lexer_for_ever_is_plain(language: str, piece: str) -> None:
+    """Twenty thousand characters without a sign took Pygments half a minute, and the kernel with it."""
+    assert "<span" not in code_html(piece * (20_000 // len(piece)), language)
+    assert 'class="k"' in code_html("for (int i = 0; i < n; i++) { return; }\n" * 100, "java")
+
+
 def test_a_fence_and_an_indented_block_are_code() -> None:
     """Long lines are scrolled, not broken inside words; the name of a language is no way into the page."""
     shown = to_html('```python\nif x: pass\n```\n\n    indented <b>\n\n```a"><script>\n<i>\n```\n')
