@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import sqlite3
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = ["WordIndex"]
 
@@ -110,16 +112,31 @@ class WordIndex:
             sqlite3.OperationalError
         ):  # an SQLite that was built without full-text search: nothing is found
             self._open = None
-        self._run("INSERT INTO words VALUES (?, ?)", ((key, _readable(text)) for key, text in texts))
+        #: By id the number of its row: full-text search finds a row by nothing else without reading all of them.
+        self._rows: dict[str, int] = {}
+        self._next = itertools.count(1)
+        self._insert(texts)
 
     def put(self, key: str, text: str) -> None:
         """Keep a text, in the place of what was there under its id."""
         self.drop(key)
-        self._run("INSERT INTO words VALUES (?, ?)", [(key, _readable(text))])
+        self._insert([(key, text)])
 
     def drop(self, key: str) -> None:
         """Keep the text no longer."""
-        self._run("DELETE FROM words WHERE id = ?", [(key,)])
+        row = self._rows.pop(key, None)
+        if row is not None:
+            self._run("DELETE FROM words WHERE rowid = ?", [(row,)])
+
+    def _insert(self, texts: Iterable[tuple[str, str]]) -> None:
+        self._run(
+            "INSERT INTO words (rowid, id, text) VALUES (?, ?, ?)",
+            ((self._numbered(key), key, _readable(text)) for key, text in texts),
+        )
+
+    def _numbered(self, key: str) -> int:
+        self._rows[key] = next(self._next)
+        return self._rows[key]
 
     def ranked(self, question: str, most: int) -> list[tuple[str, float]]:
         """The ids of texts that share a word with the question, best first, each with its weight: 1 for the best."""
@@ -137,7 +154,7 @@ class WordIndex:
         best = max((weight for _, weight in found), default=0.0) or 1.0
         return [(key, weight / best) for key, weight in found]
 
-    def _run(self, sql: str, rows: Iterable[tuple[str, ...]]) -> None:
+    def _run(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         if self._open is not None:
             self._open.executemany(sql, rows)
 
