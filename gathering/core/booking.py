@@ -198,7 +198,13 @@ def _tokens_read(
 
 
 def _most_written(provider: ILLMProvider, params: Mapping[str, Any]) -> int:
-    """The most tokens the answers can have: what the call or the provider's configuration says, else the model's limit."""
+    """The most tokens the answers can have: what the call or the provider's configuration says, else the model's limit.
+
+    Of one that stands before others it is theirs: what goes with each call is their configuration.
+    """
+    behind = [getattr(provider, "provider", None), *getattr(provider, "providers", ())]
+    if behind := [one for one in behind if isinstance(one, ILLMProvider)]:
+        return max(_most_written(one, params) for one in behind)
     answers = max(_asked(provider, params, name) or 1 for name in _ANSWERS)
     limit = _asked(provider, params, "max_tokens")
     return answers * (provider.get_max_output() if limit is None else limit)

@@ -16,8 +16,10 @@ __all__ = ["runs_at_the_service", "searches_in", "served_otherwise", "unpriced"]
 
 #: Parameters that have the service search, call other servers or run code: what it reads then nobody can say before.
 _WORK = ("web_search_options", "search_parameters", "mcp_servers", "plugins", "container", "code_execution")
+#: Parameters that name text kept at the service, which the model reads too: how much it is nobody can say before.
+_KEPT = ("previous_response_id", "conversation", "prompt", "cachedContent", "cached_content")
 #: Ways of being served that the table of prices does not know, by parameter, but for those that cost no more.
-_USUAL: Mapping[str, frozenset[Any]] = {
+_USUAL: Mapping[str, frozenset[str]] = {
     "service_tier": frozenset({"auto", "batch", "default", "flex", "on_demand", "standard", "standard_only"}),
     "speed": frozenset({"standard"}),
 }
@@ -46,9 +48,12 @@ def unpriced(tools: Sequence[ToolSpec] | None, params: Mapping[str, Any]) -> str
     for name in _WORK:
         if params.get(name) not in (None, False, []):  # an empty mapping switches it on
             return f"its {name}, which runs at the service"
+    for name in _KEPT:
+        if params.get(name):
+            return f"its {name}, which is text kept at the service"
     for name, usual in _USUAL.items():
         value = params.get(name)
-        if value is not None and value not in usual:
+        if value is not None and not (isinstance(value, str) and value in usual):
             return f"its {name}={value!r}"
     return ""
 

@@ -56,6 +56,10 @@ def chat(**more: Any) -> Answer:
         (None, {"plugins": [{"id": "web"}]}),
         (None, {"service_tier": "priority"}),
         (None, {"speed": "fast"}),
+        (None, {"service_tier": {"name": "priority"}}),
+        (None, {"previous_response_id": "resp_1"}),
+        (None, {"conversation": {"id": "conv_1"}}),
+        (None, {"cachedContent": "cachedContents/1"}),
     ],
 )
 def test_work_of_the_service_s_own_has_no_price_beforehand(tools: Any, params: dict[str, Any]) -> None:
@@ -113,6 +117,23 @@ def test_several_answers_are_booked_as_so_many(service: Service, tmp_path: Any) 
     with gathering.budget(0.05) as ceiling:
         ada.ask("?", max_tokens=10, n=4)
         assert ceiling.spent == pytest.approx(0.04)
+    set_price("openai-compatible:m")
+
+
+def test_several_answers_are_booked_as_so_many_also_by_who_stands_behind(
+    service: Service, tmp_path: Any
+) -> None:
+    """A guarded provider, and one of several, sends what its own configuration says."""
+    set_price("openai-compatible:m", input=0.0, output=1000.0)
+    asked = gathering.provider("openai-compatible:m", base_url=service.url, params={"n": 4, "max_tokens": 10})
+    several = gathering.provider("fallback", providers=[asked])
+    for provider, guardrails in ((asked, [{"name": "no secrets", "pattern": "secret"}]), (several, [])):
+        ada = gathering.Agent(
+            "ada", llm_provider=provider, guardrails=guardrails, store=SQLiteStore(tmp_path / "t.sqlite")
+        )
+        with gathering.budget(0.03), pytest.raises(BudgetExceededError, match="could cost 0.04"):
+            ada.ask("?")
+    assert service.received == []
     set_price("openai-compatible:m")
 
 
