@@ -23,8 +23,8 @@ __all__ = ["WAKING", "Job", "Portal", "beat", "beside", "portal", "portal_of", "
 T = TypeVar("T")
 _lock = threading.Lock()
 _portal: Portal | None = None
-#: Loops that belong to one object each, and end with it.
-_own: weakref.WeakKeyDictionary[object, Portal] = weakref.WeakKeyDictionary()
+#: Loops that belong to one object each, by its id, and end with it.
+_own: dict[int, Portal] = {}
 
 #: A cell that awaits notices Stop only when its loop wakes; this often it does (seconds).
 HEARTBEAT = 0.05
@@ -178,14 +178,16 @@ def portal() -> Portal:
 def portal_of(owner: object) -> Portal:
     """The loop of an object's own, started when first asked for: what blocks it blocks nothing else."""
     with _lock:
-        found = _own.get(owner)
+        found = _own.get(id(owner))
         if found is None or not found.alive:
-            found = _own[owner] = Portal("gathering-beside")
-            weakref.finalize(owner, _end, found)
+            found = _own[id(owner)] = Portal("gathering-beside")
+            weakref.finalize(owner, _end, id(owner), found)
         return found
 
 
-def _end(ended: Portal) -> None:
+def _end(owner: int, ended: Portal) -> None:
+    if _own.get(owner) is ended:
+        del _own[owner]
     if ended.alive:
         ended.loop.call_soon_threadsafe(ended.loop.stop)
 

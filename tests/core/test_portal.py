@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -139,8 +140,9 @@ async def test_a_heartbeat_lasts_as_long_as_the_turn() -> None:
 def test_what_is_beside_has_a_thread_of_its_own_and_ends_with_its_owner() -> None:
     """One for each owner, the same one each time; neither is the I/O thread."""
 
+    @dataclass
     class Owner:
-        pass
+        """Equal to any other, and without a hash."""
 
     one, other = Owner(), Owner()
     assert portal_of(one) is portal_of(one) is not portal_of(other)
