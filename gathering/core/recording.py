@@ -217,7 +217,12 @@ class CallRecord:
         partial = self.text() or str(getattr(error, "partial", "") or "")
         row: dict[str, Any] = {"error": f"{type(error).__name__}: {error}".rstrip(": ")}
         timing = getattr(error, "timing", None)  # a failure from a tape has its recorded times
-        if (source := getattr(error, "source", timing and "tape")) is not None:
+        source = getattr(error, "source", timing and "tape")
+        if isinstance(source, str) and source in (
+            "live",
+            "cache",
+            "tape",
+        ):  # errors of others may call something else so
             row["source"] = source
         counted = booking.cut(error, partial + self._thoughts(), self._usage(), self._hidden())
         if booking.amount is not None:

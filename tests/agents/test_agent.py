@@ -348,3 +348,18 @@ def test_one_part_alone_needs_no_list() -> None:
     assert list(ada.tools) == ["calculator"]
     assert [c.name for c in ada.competencies] == ["mathematics"]
     assert [b.name for b in ada.personality_blocks] == ["curious"]
+
+
+def test_what_an_error_of_somebody_else_calls_its_source_is_not_where_an_answer_came_from(
+    store: SQLiteStore,
+) -> None:
+    """The row of a call that failed says live, whatever the error carries."""
+
+    class Parsing(Exception):
+        source = "the text that could not be read"
+
+    provider = ScriptedProvider([Parsing("line 1")])
+    ada = gathering.Agent("ada", llm_provider=provider, store=SQLiteStore(":memory:"))
+    with pytest.raises(Parsing):
+        ada.ask("Hi")
+    assert list(ada.trace.calls()["source"]) == ["live"]
