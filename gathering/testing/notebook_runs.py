@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -111,7 +111,13 @@ def _tapes_of(path: Path) -> list[Path]:
     """The tapes in the notebook's folder and below it that are named in it, also those of sets of parameters."""
     source = path.read_text("utf-8", "replace")
     near = [*path.parent.glob("*.jsonl"), *path.parent.glob("*/*.jsonl")]
-    return [tape for tape in near if f"{tape.name.partition('.')[0]}.jsonl" in source]
+    return [tape for tape in near if any(name in source for name in _names(tape.name))]
+
+
+def _names(tape: str) -> Iterator[str]:
+    """What a notebook may call this tape: its name, and without the set of parameters in it, wherever that begins."""
+    parts = tape.removesuffix(".jsonl").split(".")
+    return (f"{'.'.join(parts[:count])}.jsonl" for count in range(1, len(parts) + 1))
 
 
 def live_run(path: Path, values: Mapping[str, Any]) -> LiveRun:
@@ -124,7 +130,10 @@ def live_run(path: Path, values: Mapping[str, Any]) -> LiveRun:
         trace = Path(folder) / "trace.sqlite"
         wanted = {"GATHERING_TAPE_MODE": "live", COMMANDED: "live", "GATHERING_STORE": str(trace)}
         execute(notebook, path, wanted, allow_errors=True)
-        rows = SQLiteStore(trace).rows("checks") if trace.exists() else []
+        rows: list[Mapping[str, Any]] = []
+        if trace.exists():
+            with closing(SQLiteStore(trace)) as store:
+                rows = list(store.rows("checks"))
     held: dict[str, bool] = defaultdict(lambda: True)
     for row in rows:
         name = f"cell {row['cell']}: {row['check']}"

@@ -155,10 +155,10 @@ def test_a_notebook_that_fails_is_not_recorded(
 ) -> None:
     """An error while recording is one line, and notebook and tape stay as they were."""
     monkeypatch.chdir(tmp_path)
-    tape = tmp_path / "tapes" / "lesson.jsonl"
+    tape = tmp_path / "tapes" / "lesson.2.jsonl"
     with gathering.tape(tape, "record") as made:
         made.wrap(ScriptedProvider(["x"])).complete([{"role": "user", "content": "Hi"}])
-    asks = SETUP.replace("lesson.jsonl", "tapes/lesson.jsonl") + "\nada.ask('Recorded anew.')"
+    asks = SETUP.replace("lesson.jsonl", "tapes/lesson.2.jsonl") + "\nada.ask('Recorded anew.')"
     path = write(tmp_path / "bad.ipynb", asks, "1 / 0")
     before = path.read_bytes(), tape.read_bytes()
     assert main(["test", "bad.ipynb", "--record"]) == 1
