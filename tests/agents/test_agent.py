@@ -350,9 +350,7 @@ def test_one_part_alone_needs_no_list() -> None:
     assert [b.name for b in ada.personality_blocks] == ["curious"]
 
 
-def test_what_an_error_of_somebody_else_calls_its_source_is_not_where_an_answer_came_from(
-    store: SQLiteStore,
-) -> None:
+def test_what_an_error_calls_its_source_is_not_where_an_answer_came_from() -> None:
     """The row of a call that failed says live, whatever the error carries."""
 
     class Parsing(Exception):
