@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gathering.agents.asking import OneTurn, Question, drained, reply_in, there
 from gathering.agents.branches import Branch
-from gathering.agents.guardrails import guarded, guardrails_of
+from gathering.agents.guardrails import foreseen, guarded, guardrails_of
 from gathering.agents.output import Output
 from gathering.agents.parts import (
     blocks_of,
@@ -219,13 +219,17 @@ class Agent(TimeTravel):
         return (await self.ask_async(message)).text
 
     def explain(self, message: str) -> Explanation:
-        """Exactly what would be sent for this message: each part, where it came from, its tokens. Sends nothing."""
+        """Exactly what would be sent for this message: each part, where it came from, its tokens. Asks no model.
+
+        Guardrails about what a person says are applied, but for those that ask a model, which are named.
+        """
         checked = checked_message(message)
-        messages = [*self._context(checked), {"role": "user", "content": checked}]
+        asked: list[MessageDict] = [*self._context(checked), {"role": "user", "content": checked}]
+        messages, guards = foreseen(self.llm_provider, self.guardrails, asked)
         specs = [tool_spec(t) for t in self.tools.values()]
         count = wrapped(self.llm_provider).get_token_count
         return Explanation(
-            self.name, self.model, self._system(checked), messages, specs, dict(self.params), count
+            self.name, self.model, self._system(checked), messages, specs, dict(self.params), count, guards
         )
 
     def save(self) -> int:

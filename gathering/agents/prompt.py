@@ -54,7 +54,11 @@ def system_text(parts: Sequence[tuple[str, str]]) -> str:
 
 
 class Explanation:
-    """Exactly what would be sent: ``messages``, ``tools`` and ``params``, and the parts they are made of."""
+    """Exactly what would be sent: ``messages``, ``tools`` and ``params``, and the parts they are made of.
+
+    What guardrails do to the message is done, and each that does something is a part; ``messages`` is empty where one
+    blocks it.
+    """
 
     def __init__(
         self,
@@ -65,9 +69,12 @@ class Explanation:
         tools: list[ToolSpec],
         params: dict[str, Any],
         count: Callable[[str], int],
+        guards: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.agent, self.model, self.messages, self.tools, self.params = agent, model, messages, tools, params
-        self.parts = [*self._system(parts, count), *self._rest(count), *self._tools(count)]
+        self.parts = [Part(f"guardrail:{name}", "guardrail", does, 0) for name, does in guards]
+        if messages:
+            self.parts[:0] = [*self._system(parts, count), *self._rest(count), *self._tools(count)]
 
     @staticmethod
     def _system(parts: Sequence[tuple[str, str]], count: Callable[[str], int]) -> list[Part]:
@@ -104,6 +111,8 @@ class Explanation:
         return "\n".join([self._title(), *lines])
 
     def _title(self) -> str:
+        if not self.messages:
+            return f"{self.agent} would send nothing to {self.model}: a guardrail blocks the message"
         return f"What {self.agent} would send to {self.model} (about {self.tokens} tokens)"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:

@@ -185,3 +185,37 @@ def test_two_of_one_name(store: SQLiteStore) -> None:
     """A row names one rule."""
     with pytest.raises(ConfigurationError, match="one name"):
         made(store, Guardrail("a", pattern="a"), Guardrail("a", pattern="b"))
+
+
+def test_explain_shows_what_the_rules_do_to_the_message(store: SQLiteStore) -> None:
+    """What is sent is what the rules let through; nothing is recorded, and a model that would be asked is not."""
+    judge = ScriptedProvider([])
+    ada = made(
+        store,
+        Guardrail("addresses", pattern=MAIL, on="input", action="rewrite", replacement="[address]"),
+        Guardrail("shouting", function=str.isupper, on="input", action="flag"),
+        Guardrail("advice", question="Is advice wanted?", by=judge, on="input"),
+        Guardrail("answers", pattern="x"),
+    )
+    seen = ada.explain("I AM A@B.ORG")
+    assert seen.messages[-1]["content"] == "I AM [address]"
+    table = seen.df()
+    assert list(table[table["role"] == "guardrail"]["source"]) == ["guardrail:addresses", "guardrail:advice"]
+    assert "rewrites (pattern): I AM A@B.ORG" in repr(seen)
+    assert "asks a model" in repr(seen)
+    assert (judge.requests, rows(store)) == ([], [])
+    ada.guardrails = ada.guardrails[:1]
+    ada.ask("I am a@b.org")
+    assert sent(ada)[-1] == ada.explain("I am a@b.org").messages[-1]["content"]
+
+
+def test_explain_says_that_a_message_would_be_blocked(store: SQLiteStore) -> None:
+    """Then nothing at all would be sent."""
+    ada = made(store, Guardrail("no addresses", pattern=MAIL, on="input"))
+    seen = ada.explain("I am a@b.org")
+    assert (seen.messages, seen.tokens) == ([], 0)
+    assert repr(seen).startswith(
+        "ada would send nothing to scripted:script: a guardrail blocks the message\n"
+    )
+    assert "guardrail:no addresses" in repr(seen)
+    assert [m["content"] for m in ada.explain("Hello").messages] == ["Hello"]
