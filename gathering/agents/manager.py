@@ -74,10 +74,12 @@ class AgentManager(IAgentManager):
         self.get_agent(name)
         del self._agents[name], self.records[name]
 
-    def create_conversation(self, names: Sequence[str], **options: Any) -> Conversation:
-        """A conversation of the named agents; ``options`` are those of ``Conversation``."""
-        chosen = [names] if isinstance(names, str) else names
-        return Conversation([self.get_agent(n) for n in chosen], **options)
+    def create_conversation(self, names: Sequence[str | IAgent], **options: Any) -> Conversation:
+        """A conversation of the named agents, or of agents as ``get_agent`` gave them; ``options`` are those of
+        ``Conversation``.
+        """
+        chosen = [names] if isinstance(names, str | IAgent) else names
+        return Conversation([n if isinstance(n, IAgent) else self.get_agent(n) for n in chosen], **options)
 
     def find_best_agent(self, task: str) -> IAgent | None:
         """The agent with the highest score for the task (see ``rank``), None if no competency fits it."""

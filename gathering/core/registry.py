@@ -38,8 +38,10 @@ class Registry(MutableMapping[str, "type[T] | str"], Generic[T]):
     >>> del PROVIDERS["mine"]
     """
 
-    def __init__(self, kind: str, group: str, builtin: Mapping[str, str], hint: str = "") -> None:
-        self.kind, self.group, self.hint = kind, group, hint
+    def __init__(
+        self, kind: str, group: str, builtin: Mapping[str, str], hint: str = "", makes: str = ""
+    ) -> None:
+        self.kind, self.group, self.hint, self.makes = kind, group, hint, makes
         self._entries: dict[str, type[T] | str] = dict(builtin)
         self._plugins: dict[str, str] | None = None
 
@@ -49,7 +51,8 @@ class Registry(MutableMapping[str, "type[T] | str"], Generic[T]):
             target = self[name]
         except KeyError:
             raise UnknownNameError(self.kind, name, self, self.hint) from None
-        return self._load(name, target) if isinstance(target, str) else target
+        cls: type[T] = self._load(name, target) if isinstance(target, str) else target
+        return self._usable(name, cls)
 
     def _load(self, name: str, target: str) -> type[T]:
         module, _, attribute = target.partition(":")
@@ -63,6 +66,15 @@ class Registry(MutableMapping[str, "type[T] | str"], Generic[T]):
         cls: type[T] = found
         return cls
 
+    def _usable(self, name: str, target: type[T]) -> type[T]:
+        """The target itself. Raises ``ConfigurationError`` for what makes nothing of this kind."""
+        if self.makes and not callable(getattr(target, self.makes, None)):
+            raise ConfigurationError(
+                f"the {self.kind} {name!r} cannot be {target!r:.60}, which has no {self.makes}: register its class "
+                'or "module:Class"'
+            )
+        return target
+
     def _installed(self) -> dict[str, str]:
         # Scanning the environment's metadata takes milliseconds: only when a name is not known otherwise.
         if self._plugins is None:
@@ -74,10 +86,10 @@ class Registry(MutableMapping[str, "type[T] | str"], Generic[T]):
         return self._entries[name] if name in self._entries else self._installed()[name]
 
     def __setitem__(self, name: str, target: type[T] | str) -> None:
-        """Register a class or a ``"module:Class"`` string."""
+        """Register a class or a ``"module:Class"`` string. Raises ``ConfigurationError`` for anything else."""
         if not name:
             raise ConfigurationError(f"a {self.kind} needs a name to be registered under")
-        self._entries[name] = target
+        self._entries[name] = target if isinstance(target, str) else self._usable(name, target)
 
     def __delitem__(self, name: str) -> None:
         """Forget a name."""
@@ -119,6 +131,7 @@ PROVIDERS: Registry[ILLMProvider] = Registry(
         "xai": "gathering.llm.hosts:HostProvider",
     },
     hint='(a model is written "provider:model", for example "openai:gpt-5-mini" or "local")',
+    makes="create",
 )
 TOOLS: Registry[ITool] = Registry(
     "tool",
@@ -132,6 +145,7 @@ TOOLS: Registry[ITool] = Registry(
         "notebook": "gathering.tools.namespace:NotebookTool",
         "python": "gathering.tools.python:PythonTool",
     },
+    makes="from_config",
 )
 
 PANELS: Registry[Any] = Registry(

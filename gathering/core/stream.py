@@ -105,6 +105,10 @@ class Stream(_Closing):
             for event in batch:
                 yield event
 
+    def events(self) -> Self:
+        """The typed events, as of any stream: what iterating this one gives."""
+        return self
+
     @property
     def completion(self) -> Completion:
         """The last call's completion, once the stream has been read to its end."""

@@ -201,6 +201,14 @@ def test_stop_in_a_stream_keeps_what_had_arrived() -> None:
     assert ada.ask("Go on.").text == "Once upon "
 
 
+def test_the_events_of_a_stream_are_read_as_those_of_any() -> None:
+    """``events()`` of an agent's stream is the stream itself."""
+    ada = gathering.Agent("ada", llm_provider=ScriptedProvider(["Well, well."]))
+    stream = ada.stream("Hi")
+    assert [type(event).__name__ for event in stream.events()] == ["TextDelta", "TextDelta", "Done"]
+    assert stream.reply.text == "Well, well."
+
+
 def test_a_stream_left_early_is_closed_and_recorded() -> None:
     """Leaving the ``with`` block closes the provider's stream; what was read is kept."""
     provider = Talker(["Once ", "upon ", "a time"])

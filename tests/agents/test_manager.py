@@ -148,3 +148,5 @@ def test_what_is_no_name_is_said_in_one_line(name: Any) -> None:
     with pytest.raises(ConfigurationError, match="is no text"):
         manager.find_best_agent(name)
     assert list(manager.create_conversation("ada", max_turns=1).floor.agents) == ["ada"]
+    both = [manager.get_agent("ada"), agent("bob")]
+    assert list(manager.create_conversation(both).floor.agents) == ["ada", "bob"]

@@ -85,6 +85,21 @@ def test_a_registry_is_a_mapping(providers: Any) -> None:
         providers[""] = Mine
 
 
+@pytest.mark.parametrize("wrong", [3, None, dict, object()], ids=repr)
+def test_what_makes_no_tool_is_refused_when_it_is_registered(wrong: Any) -> None:
+    """Not when the tool is wanted, with an attribute that the user never heard of; nothing is registered."""
+    with pytest.raises(ConfigurationError, match=r"^the tool 'odd' cannot be [^\n]*\"module:Class\"$"):
+        TOOLS["odd"] = wrong
+    assert "odd" not in TOOLS
+
+
+def test_what_a_string_leads_to_must_make_a_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is known when it is imported."""
+    monkeypatch.setitem(TOOLS._entries, "odd", "json:JSONDecoder")
+    with pytest.raises(ConfigurationError, match="the tool 'odd' cannot be .*JSONDecoder"):
+        create_tool("odd")
+
+
 def test_a_tool_is_made_by_name_or_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
     """``type`` is only needed where it differs from the name."""
     monkeypatch.setitem(TOOLS._entries, "bell", Bell)
