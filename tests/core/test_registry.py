@@ -85,7 +85,7 @@ def test_a_registry_is_a_mapping(providers: Any) -> None:
         providers[""] = Mine
 
 
-@pytest.mark.parametrize("wrong", [3, None, dict, object()], ids=repr)
+@pytest.mark.parametrize("wrong", [3, None, dict, object()], ids=lambda wrong: type(wrong).__name__)
 def test_what_makes_no_tool_is_refused_when_it_is_registered(wrong: Any) -> None:
     """Not when the tool is wanted, with an attribute that the user never heard of; nothing is registered."""
     with pytest.raises(ConfigurationError, match=r"^the tool 'odd' cannot be [^\n]*\"module:Class\"$"):
