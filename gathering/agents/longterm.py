@@ -6,7 +6,6 @@ which this one is put; the ranking is ``gathering.agents.recall``'s.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gathering.agents.memory import WindowMemory
 from gathering.agents.memory_frame import checked_importance, checked_text, fact_row, memory_frame, take_over
 from gathering.agents.recall import HALF_LIFE_DAYS, Fact, Found, Shelf, goes_by_letters, least_similarity
+from gathering.agents.similarity import packed
 from gathering.agents.vectors import Vectors
 from gathering.core import display
 from gathering.core.errors import ConfigurationError, UnknownNameError, shown
@@ -329,7 +329,7 @@ class LongTermMemory(IMemory):
         row = fact.row()
         if vector is not None:
             fact = replace(fact, embedder=self._vectors.model)
-            row |= {"vector": array("f", vector).tobytes(), "embedder": fact.embedder}
+            row |= {"vector": packed(vector), "embedder": fact.embedder}
         self._shelf.put(fact, vector)
         self._write(row)
         return fact

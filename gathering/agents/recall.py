@@ -1,6 +1,6 @@
 """What is remembered for long, in this process's reach: rows of the store, their vectors, and the best of them.
 
-Owns the ranking and one matrix for each embedder. Where the rows are kept is the store's; which of them reach a
+Owns the ranking; the vectors are a table of ``gathering.agents.similarity``. Where the rows are kept is the store's; which of them reach a
 prompt is ``gathering.agents.longterm``'s.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from gathering.agents.similarity import Table, table_for, unpacked, with_room
 from gathering.storage.words import WordIndex
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Shelf:
         self._lock = threading.RLock()
         self._rows: dict[str, int] = {}
         self._ids: list[str] = []
-        self._matrix: NDArray[np.float32] | None = None
+        self._table: Table | None = None
         self._weights: NDArray[np.float32] | None = None  # importance, or -1 where the row is empty
         self._created: NDArray[np.float64] | None = None
         self._words: WordIndex | None = None  # made when it is asked for first
@@ -129,8 +130,8 @@ class Shelf:
             if self._words is not None:
                 self._words.drop(memory_id)
             row = self._rows.pop(memory_id, None)
-            if row is not None and self._matrix is not None and self._weights is not None:
-                self._matrix[row] = 0
+            if row is not None and self._table is not None and self._weights is not None:
+                self._table.empty(row)
                 self._weights[row] = -1
                 self._ids[row] = ""
 
@@ -138,7 +139,7 @@ class Shelf:
         """Leave the facts without vectors, as before another embedder."""
         with self._lock:
             self._rows, self._ids = {}, []
-            self._matrix = self._weights = self._created = None
+            self._table = self._weights = self._created = None
             self.facts = {i: replace(f, embedder="") for i, f in self.facts.items()}
 
     def best(self, vector: Sequence[float], limit: int, words: str = "") -> list[Found]:
@@ -155,12 +156,12 @@ class Shelf:
             if (
                 not count
                 or limit < 1
-                or self._matrix is None
+                or self._table is None
                 or self._weights is None
                 or self._created is None
             ):
                 return []
-            near = self._matrix[:count] @ np.asarray(vector, dtype=np.float32)
+            near = self._table.near(np.asarray(vector, dtype=np.float32), count)
             age = np.maximum(0.0, self.clock() - self._created[:count]) / self.half_life
             weights = (0.5 + self._weights[:count]) * (0.5 + 0.5 * np.exp2(-age))
             scores = np.maximum(near, 0) * weights
@@ -200,32 +201,22 @@ class Shelf:
     def _place(self, memory_id: str, vector: Any) -> None:
         import numpy as np
 
-        given = np.frombuffer(vector, dtype="<f4") if isinstance(vector, bytes) else np.asarray(vector)
+        given = unpacked(vector) if isinstance(vector, bytes) else np.asarray(vector, dtype=np.float32)
+        if self._table is None or self._weights is None or self._created is None:
+            self._table = table_for(given)
+            self._weights, self._created = np.zeros(64, np.float32), np.zeros(64, np.float64)
         row = self._rows.get(memory_id)
         if row is None:
             row = self._rows[memory_id] = len(self._ids)
             self._ids.append(memory_id)
-            self._grow(row + 1, len(given))
-        assert self._matrix is not None
-        self._matrix[row] = given
+            self._weights = with_room(self._weights, row + 1)
+            self._created = with_room(self._created, row + 1)
+        self._table.put(row, given)
 
     def _weigh(self, fact: Fact) -> None:
         row = self._rows.get(fact.memory_id)
         if row is not None and self._weights is not None and self._created is not None:
             self._weights[row], self._created[row] = fact.importance, fact.created_at
-
-    def _grow(self, count: int, width: int) -> None:
-        import numpy as np
-
-        if self._matrix is None or self._weights is None or self._created is None:
-            size = max(64, count)
-            self._matrix = np.zeros((size, width), dtype=np.float32)
-            self._weights, self._created = np.zeros(size, np.float32), np.zeros(size, np.float64)
-        elif count > len(self._matrix):
-            more = len(self._matrix)
-            self._matrix = np.vstack([self._matrix, np.zeros((more, width), np.float32)])
-            self._weights = np.concatenate([self._weights, np.zeros(more, np.float32)])
-            self._created = np.concatenate([self._created, np.zeros(more, np.float64)])
 
     def __len__(self) -> int:
         """How many facts there are."""
