@@ -69,6 +69,7 @@ class _Pool(Generic[C]):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.idle: dict[Origin, deque[tuple[C, float]]] = {}
+        self.swept = time.monotonic()
 
     def take(self, origin: Origin) -> C | None:
         """An idle connection that is still good."""
@@ -88,18 +89,22 @@ class _Pool(Generic[C]):
         idle = self.idle.get(origin)
         if idle is None:
             idle = self.idle.setdefault(origin, deque())
-        idle.append((kept, time.monotonic() + KEEP_ALIVE))
+        now = time.monotonic()
+        idle.append((kept, now + KEEP_ALIVE))
         with contextlib.suppress(IndexError):
-            while len(idle) > self.limit or idle[0][1] < time.monotonic():
+            while len(idle) > self.limit or idle[0][1] < now:
                 idle.popleft()[0].close()
+        if now - self.swept > KEEP_ALIVE:  # those to addresses that nobody asks any more
+            self.sweep()
 
     def sweep(self) -> bool:
         """Close what was idle for too long; whether anything is left."""
-        now = time.monotonic()
-        for idle in self.idle.values():
-            while idle and idle[0][1] < now:
-                idle.popleft()[0].close()
-        return any(self.idle.values())
+        self.swept = now = time.monotonic()
+        for idle in list(self.idle.values()):
+            with contextlib.suppress(IndexError):  # another thread took it
+                while idle[0][1] < now:
+                    idle.popleft()[0].close()
+        return any(list(self.idle.values()))
 
     def clear(self) -> list[C]:
         """All that was kept, kept no longer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import ipaddress
 import socket
@@ -85,6 +86,21 @@ def test_a_connection_is_kept_for_a_while_only(service: Service, monkeypatch: py
     complete(to(service))
     complete(to(service))
     assert service.connections == 2
+
+
+def test_a_connection_to_somewhere_nobody_asks_any_more_is_closed(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls elsewhere notice: a program that asks many servers does not keep one connection to each."""
+    monkeypatch.setattr(clients, "KEEP_ALIVE", 0.01)
+    with contextlib.closing(Service()) as other:
+        other.will_say(answer())
+        complete(to(service))
+        for _ in range(1000):
+            complete(to(other))
+            if service.hung_up.is_set():
+                break
+    assert service.hung_up.is_set()
 
 
 async def test_idle_connections_of_a_loop_are_closed(

@@ -79,9 +79,10 @@ class _Answer(BaseHTTPRequestHandler):
     def _may_go_on(self) -> bool:
         """Wait in the middle; False if the caller hung up meanwhile, which is told at once."""
         self.server.waiting.set()
+        watched = select.poll()  # select takes no descriptor above 1,023
+        watched.register(self.connection, select.POLLIN)
         for _ in range(PATIENCE * 100):
-            readable, _, _ = select.select([self.connection], [], [], 0.01)
-            if readable and not self._still_there():
+            if watched.poll(10) and not self._still_there():
                 self.server.hung_up_at = time.time()
                 self.server.hung_up.set()
                 return False
