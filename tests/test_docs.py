@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from traitlets.config import Config
 
+from gathering import storage
 from gathering.core import config, errors
 from gathering.storage import COLUMNS
 
@@ -56,11 +58,12 @@ def page_parameter(page: Path) -> object:
 
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
-    """A fresh IPython in an empty folder."""
+    """A fresh IPython in an empty folder, with a trace and saved agents of its own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(storage, "_stores", {})
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance()
+    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     yield shell
     shell.run_line_magic("unload_ext", "gathering")
     InteractiveShell.clear_instance()

@@ -10,7 +10,7 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from traitlets.config import Config
 
-from gathering import notebook
+from gathering import notebook, storage
 from gathering.core.interfaces import ILLMProvider
 from gathering.core.registry import PROVIDERS
 from gathering.testing.scripted import ScriptedProvider
@@ -28,6 +28,9 @@ def ipython_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 def bare_shell(ipython_folder: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
     """A shell without the extension that keeps its displays in ``shell.display_pub.outputs``."""
     monkeypatch.setenv("IPYTHONDIR", ipython_folder)
+    monkeypatch.setattr(
+        storage, "_stores", {}
+    )  # agents saved elsewhere in this process are none of this shell's
     InteractiveShell.clear_instance()
     config = Config()
     config.HistoryManager.enabled = False
