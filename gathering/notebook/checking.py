@@ -9,7 +9,7 @@ from typing import Any, cast
 from gathering.core.errors import CheckFailedError, ConfigurationError, GatheringError
 from gathering.testing import Check, check
 
-__all__ = ["check_reply", "check_tagged"]
+__all__ = ["check_above", "check_reply", "check_tagged"]
 
 #: Options that say more about another one.
 _BESIDE = {"threshold": "similar", "by": "judged"}
@@ -94,18 +94,33 @@ def _call(text: str) -> tuple[str, dict[str, Any]]:
 def check_tagged(lines: Sequence[str]) -> str:
     """What a cell's tags ask for, done with the answer that was the cell's value; what failed, empty if nothing did.
 
-    Called in the kernel after the cell: by the test runner, or as the next cell.
+    Asked of the kernel by the test runner, after the cell and outside any other.
     """
-    from IPython.core.getipython import get_ipython
-
-    from gathering.notebook.magics import Magic
-
-    shell: Any = get_ipython()
-    number = shell.execution_count - 1
-    if number not in shell.user_ns.get("Out", ()):  # what `_` is then was an earlier cell's
-        return "the cell has no value that its tags could check: end it with the answer"
+    shell = _shell()
     try:
-        Magic(shell).run(f"check _{number} {' '.join(lines)}", None)
+        _check_value(shell, shell.execution_count - 1, lines)
     except GatheringError as error:
         return str(error)
     return ""
+
+
+def check_above(lines: Sequence[str]) -> None:
+    """The same as the cell after the tagged one. Raises what failed."""
+    shell = _shell()
+    _check_value(
+        shell, shell.displayhook.prompt_count - 1, lines
+    )  # execution_count has moved on in some IPythons
+
+
+def _shell() -> Any:
+    from IPython.core.getipython import get_ipython
+
+    return get_ipython()
+
+
+def _check_value(shell: Any, number: int, lines: Sequence[str]) -> None:
+    from gathering.notebook.magics import Magic
+
+    if number not in shell.user_ns.get("Out", ()):  # what `_` is then was an earlier cell's
+        raise ConfigurationError("the cell has no value that its tags could check: end it with the answer")
+    Magic(shell).run(f"check _{number} {' '.join(lines)}", None)

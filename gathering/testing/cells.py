@@ -5,14 +5,16 @@ Owns how they are read from the notebook's file; what a check is, is ``gathering
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gathering.core.errors import ConfigurationError
 
-__all__ = ["cell_label", "check_lines"]
+__all__ = ["cell_label", "cell_names", "check_lines"]
 
 #: Characters of a cell's name.
 LONGEST = 60
@@ -35,6 +37,23 @@ def cell_label(source: str) -> str:
     # What pytest takes for its own in a name: the parts of an address, and parameters.
     text = re.sub(r"\s+", " ", said[0] if said else "").replace("::", ":").translate(_BRACKETS)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def cell_names(text: str) -> list[tuple[str, str]]:
+    """Of each cell in a notebook's file what it is found again by, and its label.
+
+    That is its id, or its label where it has none (older notebooks have no ids, and a reader makes up other ones each time):
+    a cell that is put in above changes neither. Of several cells with the same label the later ones have a number.
+    """
+    seen: Counter[str] = Counter()
+    found = []
+    for cell in json.loads(text).get("cells") or ():
+        source = cell.get("source") or ""
+        label = cell_label(source if isinstance(source, str) else "".join(source))
+        seen[label] += 1
+        again = f" ({seen[label]})" if seen[label] > 1 else ""
+        found.append((str(cell.get("id") or f"{label}{again}"), label))
+    return found
 
 
 def check_lines(metadata: Mapping[str, Any]) -> list[str]:

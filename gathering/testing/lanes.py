@@ -7,6 +7,7 @@ room; the statistics are ``gathering.testing.verdict``; how results are shown is
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,27 +18,50 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from gathering.core.errors import ConfigurationError
-from gathering.testing.baseline import read_baseline, write_baseline
+from gathering.testing.baseline import Checked, read_baseline, write_baseline
 from gathering.testing.notebook_runs import (
     LiveRun,
     check_installed,
     execute_or_say,
-    kept_on_failure,
     live_run,
     read_notebook,
 )
 from gathering.testing.parameters import set_name, with_values
+from gathering.testing.tape_keeping import kept_on_failure
 from gathering.testing.tape_modes import COMMANDED
 from gathering.testing.verdict import Rate, Verdict, Word, judge, pass_hat
 
-__all__ = ["Lane", "Outcome", "Result", "live_lane", "record", "replay_lane", "write_outputs"]
+__all__ = ["Lane", "Outcome", "Result", "Spent", "live_lane", "record", "replay_lane", "write_outputs"]
 
 Lane: TypeAlias = Literal["replay", "live"]
 Outcome: TypeAlias = Literal["passed", "failed", "undecided", "skipped"]
 #: Told what is being done, for a person who waits.
 Seen: TypeAlias = Callable[[str], None]
 
+#: Seconds for a test run that was stopped to end its kernel.
+_PATIENCE = 2
 _NOTHING = 5  # what pytest ends with when it found no test
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the live runs of a notebook took: seconds, and US dollars without the ``unpriced`` calls of unknown cost."""
+
+    notebook: str
+    runs: int
+    seconds: float
+    cost: float
+    unpriced: int = 0
+
+    @property
+    def line(self) -> str:
+        """``5 runs, 12.0 s, $0.0031 (2 calls of unknown cost)``."""
+        runs = f"{self.runs} run{'s' if self.runs != 1 else ''}"
+        cost = f"${self.cost:.6f}".rstrip("0").rstrip(".")
+        calls = f"{self.unpriced} call{'s' if self.unpriced != 1 else ''}"
+        return f"{runs}, {self.seconds:.1f} s, {cost}" + (
+            f" ({calls} of unknown cost)" if self.unpriced else ""
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,33 +97,57 @@ def replay_lane(path: Path, values: Mapping[str, Any], seen: Seen) -> list[Resul
         ]
         command += ["-q", "--color=no", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", os.devnull]
         command += [f"--rootdir={file.parent}", f"--junitxml={report}", "-o", "junit_family=xunit1"]
-        ran = subprocess.run(  # noqa: S603 - our own interpreter, with our own words
-            command, env=env, capture_output=True, text=True, check=False
-        )
-        if not report.exists() or ran.returncode == _NOTHING:
-            return [
-                Result(path.name, "replay", "notebook", "failed", 0.0, _last_words(ran.stdout + ran.stderr))
-            ]
+        code, said = _ran(command, env)
+        if not report.exists() or code == _NOTHING:
+            return [Result(path.name, "replay", "notebook", "failed", 0.0, _last_words(said))]
         return _merged(list(_cells(report, path.name)))
+
+
+def _ran(command: Sequence[str], env: Mapping[str, str]) -> tuple[int, str]:
+    """The exit code of a command and all it wrote. Stopped, it is told so, in order that it ends its kernel."""
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter, with our own words
+        command,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # Ctrl-C comes to it through us, once
+    )
+    try:
+        said, _ = process.communicate()
+    except BaseException:
+        _end(process)
+        raise
+    return process.returncode, said
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    try:
+        process.terminate() if os.name == "nt" else process.send_signal(signal.SIGINT)
+        process.communicate(timeout=_PATIENCE)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.kill()
+        process.communicate()
 
 
 def live_lane(
     path: Path, values: Mapping[str, Any], repeats: int, margin: float, update: bool, seen: Seen
-) -> list[Result]:
+) -> tuple[list[Result], Spent]:
     """Each check of a notebook, run live ``repeats`` times, beside the notebook's baseline, and each cell that raised.
 
     A check that a run did not come to has not held there. ``update`` makes the rates of this run the baseline, unless a cell
-    raised. Raises ``ConfigurationError`` for a notebook without checks.
+    raised. Raises ``ConfigurationError`` for a notebook without checks, and for a baseline that cannot be read, before
+    anything is run.
     """
     check_installed("scipy")
+    chosen = set_name(values)
+    before = _before(path, chosen, update)
     runs: list[LiveRun] = []
     for number in range(1, repeats + 1):
         seen(f"{path.name}: live {number} of {repeats}")
         runs.append(live_run(path, values))
     raised = [error for run in runs for error in run.errors.items()]
-    chosen = set_name(values)
-    before = read_baseline(path, chosen)
-    names = sorted({name for run in runs for name in run.held} | (set(before) if raised else set()))
+    names = list(dict.fromkeys([*(name for run in runs for name in run.held), *(before if raised else ())]))
     if not names and not raised:
         raise ConfigurationError(
             f"{path.name} has no checks to repeat: add %gathering check, or a tag check:contains=..."
@@ -108,8 +156,25 @@ def live_lane(
     rates = {name: Rate(sum(held), len(held)) for name, held in passes.items()}
     if update and not raised:
         write_baseline(path, rates, chosen)
-    judged = [_judged(path.name, name, rates[name], passes[name], before.get(name), margin) for name in names]
-    return [*judged, *_raised(path.name, raised, repeats)]
+    judged = [
+        _judged(path.name, str(name), rates[name], passes[name], before.get(name), margin) for name in names
+    ]
+    return [*judged, *_raised(path.name, raised, repeats)], _spent(path.name, runs)
+
+
+def _before(path: Path, chosen: str, update: bool) -> dict[Checked, Rate]:
+    """The baseline; one that cannot be read does not count where it is to be replaced."""
+    try:
+        return read_baseline(path, chosen)
+    except ConfigurationError:
+        if update:
+            return {}
+        raise
+
+
+def _spent(notebook: str, runs: Sequence[LiveRun]) -> Spent:
+    cost, unpriced = sum(run.cost for run in runs), sum(run.unpriced for run in runs)
+    return Spent(notebook, len(runs), sum(run.seconds for run in runs), cost, unpriced)
 
 
 def _raised(notebook: str, raised: Sequence[tuple[str, str]], repeats: int) -> Iterator[Result]:
@@ -149,8 +214,9 @@ def record(path: Path, values: Mapping[str, Any], seen: Seen) -> None:
     seen(f"{path.name}: recording")
     notebook = with_values(read_notebook(path), values, path.name) if values else read_notebook(path)
     chosen = {"GATHERING_TAPE_SET": set_name(values)} if values else {}
-    with kept_on_failure(path):
-        execute_or_say(notebook, path, {"GATHERING_TAPE_MODE": "record", COMMANDED: "record", **chosen})
+    with kept_on_failure() as kept:
+        wanted = {"GATHERING_TAPE_MODE": "record", COMMANDED: "record", **kept, **chosen}
+        execute_or_say(notebook, path, wanted)
         if not values:
             write_outputs(path)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gathering.core.errors import ConfigurationError
-from gathering.testing.lanes import Result, live_lane, record, replay_lane
+from gathering.testing.lanes import Result, Spent, live_lane, record, replay_lane
 from gathering.testing.parameters import read_values
 from gathering.testing.report import exit_code, html_page, junit_xml, table, write_text
 
@@ -58,19 +58,22 @@ def _run(options: argparse.Namespace) -> int:
         raise ConfigurationError(f"--repeats {repeats} is not usable: give 1 or more")
     values = read_values(options.parameter)
     results: list[Result] = []
+    spent: list[Spent] = []
     try:
         for path in _paths(options.notebooks):
             if options.record:
                 record(path, values, _seen)
             results += replay_lane(path, values, _seen)
             if options.live:
-                results += live_lane(path, values, repeats, options.margin, options.update_baseline, _seen)
+                found, took = live_lane(path, values, repeats, options.margin, options.update_baseline, _seen)
+                results += found
+                spent.append(took)
     finally:  # what there is, also after Stop
         if results:
-            sys.stdout.write(f"{table(results)}\n")
+            sys.stdout.write(f"{table(results, spent)}\n")
         for file, form in ((options.junit, junit_xml), (options.html, html_page)):
             if file:
-                write_text(file, form(results))
+                write_text(file, form(results, spent))
     return exit_code(results)
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from gathering.core.errors import ConfigurationError
-from gathering.testing.cells import cell_label, check_lines
+from gathering.testing.baseline import Checked
+from gathering.testing.cells import cell_label, cell_names, check_lines
 from gathering.testing.parameters import with_values
 from gathering.testing.tape_modes import COMMANDED
 
@@ -22,24 +23,33 @@ __all__ = [
     "check_installed",
     "execute",
     "execute_or_say",
-    "kept_on_failure",
     "live_run",
     "read_notebook",
 ]
 
 #: Seconds a cell may take where a model is asked.
 CELL_SECONDS = 600
-_CHECKS = "__import__('gathering.notebook.checking', fromlist=['checking']).check_tagged({lines!r})"
+_CHECKS = "__import__('gathering.notebook.checking', fromlist=['checking']).check_above({lines!r})"
 #: What is no failure of a cell: a check that does not hold is a row.
 _EXPECTED = "CheckFailedError"
+#: Where a cell that is run keeps what it is found again by.
+_NAME = "gathering_name"
+#: What marks a cell that is not the notebook's own.
+_ADDED = "gathering_added"
 
 
 @dataclass(frozen=True, slots=True)
 class LiveRun:
-    """What one live run gave: which checks held, and by cell what was raised."""
+    """What one live run gave: which checks held, by cell what was raised, and what it took.
 
-    held: Mapping[str, bool]
+    ``cost`` is in US dollars, without the calls whose cost is not known, of which there were ``unpriced``.
+    """
+
+    held: Mapping[Checked, bool]
     errors: Mapping[str, str]
+    seconds: float
+    cost: float
+    unpriced: int
 
 
 def check_installed(*modules: str) -> None:
@@ -79,10 +89,13 @@ def execute_or_say(notebook: Any, path: Path, variables: Mapping[str, str]) -> N
 
 
 def execute(notebook: Any, path: Path, variables: Mapping[str, str | None], **options: Any) -> None:
-    """Run a notebook in its own folder with these variables (None: without that one); its outputs are in it then."""
-    from nbclient import NotebookClient
+    """Run a notebook in its own folder with these variables (None: without that one); its outputs are in it then.
 
-    client = NotebookClient(
+    Ctrl-C ends the kernel at once, and is a ``KeyboardInterrupt``.
+    """
+    from gathering.testing.notebook_client import StoppableClient
+
+    client = StoppableClient(
         notebook,
         timeout=CELL_SECONDS,
         store_widget_state=False,
@@ -95,60 +108,68 @@ def execute(notebook: Any, path: Path, variables: Mapping[str, str | None], **op
     client.execute(env={name: value for name, value in wanted.items() if value is not None})
 
 
-@contextmanager
-def kept_on_failure(path: Path) -> Iterator[None]:
-    """A block after which the tapes that the notebook names are as before, if it fails or is stopped."""
-    before = {tape: tape.read_bytes() for tape in _tapes_of(path)}
-    try:
-        yield
-    except BaseException:
-        for tape, content in before.items():
-            tape.write_bytes(content)
-        raise
-
-
-def _tapes_of(path: Path) -> list[Path]:
-    """The tapes in the notebook's folder and below it that are named in it, also those of sets of parameters."""
-    source = path.read_text("utf-8", "replace")
-    near = [*path.parent.glob("*.jsonl"), *path.parent.glob("*/*.jsonl")]
-    return [tape for tape in near if any(name in source for name in _names(tape.name))]
-
-
-def _names(tape: str) -> Iterator[str]:
-    """What a notebook may call this tape: its name, and without the set of parameters in it, wherever that begins."""
-    parts = tape.removesuffix(".jsonl").split(".")
-    return (f"{'.'.join(parts[:count])}.jsonl" for count in range(1, len(parts) + 1))
-
-
 def live_run(path: Path, values: Mapping[str, Any]) -> LiveRun:
-    """Which checks held in one live run, each by its cell and words, and which cells raised."""
+    """Which checks held in one live run, which cells raised, and what it took."""
     from gathering.storage import SQLiteStore
 
-    notebook = with_values(read_notebook(path), values, path.name) if values else read_notebook(path)
+    notebook = _marked(path)
+    if values:
+        notebook = with_values(notebook, values, path.name)
     _add_checks(notebook)
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace.sqlite"
         wanted = {"GATHERING_TAPE_MODE": "live", COMMANDED: "live", "GATHERING_STORE": str(trace)}
+        started = time.perf_counter()
         execute(notebook, path, wanted, allow_errors=True)
-        rows: list[Mapping[str, Any]] = []
+        seconds = time.perf_counter() - started
+        checks: list[Mapping[str, Any]] = []
+        costs: list[float | None] = []
         if trace.exists():
             with closing(SQLiteStore(trace)) as store:
-                rows = list(store.rows("checks"))
-    held: dict[str, bool] = defaultdict(lambda: True)
+                checks = list(store.rows("checks"))
+                costs = [call["cost_usd"] for call in store.rows("calls")]
+    held = _held(checks, notebook)
+    return LiveRun(held, dict(_errors(notebook)), seconds, sum(c or 0.0 for c in costs), costs.count(None))
+
+
+def _marked(path: Path) -> Any:
+    """The notebook, each cell with what it is found again by."""
+    notebook = read_notebook(path)
+    for cell, name in zip(notebook.cells, cell_names(path.read_text("utf-8")), strict=False):
+        cell.metadata[_NAME] = name
+    return notebook
+
+
+def _held(rows: Iterable[Mapping[str, Any]], notebook: Any) -> dict[Checked, bool]:
+    """The checks in the order in which they were made: one made several times in a cell held if it did each time."""
+    names = {
+        cell.execution_count: cell.metadata.get(_NAME) or (cell.get("id", ""), cell_label(cell.source))
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    }
+    held: dict[Checked, bool] = {}
     for row in rows:
-        name = f"cell {row['cell']}: {row['check']}"
-        held[name] = held[name] and bool(row["passed"])
-    return LiveRun(dict(held), dict(_errors(notebook)))
+        cell, label = names.get(row["cell"], ("", ""))
+        checked = Checked(cell, label, row["check"])
+        held[checked] = held.get(checked, True) and bool(row["passed"])
+    return held
 
 
 def _errors(notebook: Any) -> Iterator[tuple[str, str]]:
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    for number, cell in enumerate(code):
-        if "raises-exception" in cell.metadata.get("tags", ()):
+    """The cells that raised: what was added after a cell counts as that cell, which says one thing."""
+    name, number, told = "", -1, False
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        if not cell.metadata.get(_ADDED):
+            number, told = number + 1, False
+            name = f"Cell {number}: {cell_label(cell.source)}"
+        if told or "raises-exception" in cell.metadata.get("tags", ()):
             continue
         for output in cell.outputs:
             if output.output_type == "error" and output.ename != _EXPECTED:
-                yield f"Cell {number}: {cell_label(cell.source)}", f"{output.ename}: {output.evalue}"
+                told = True
+                yield name, f"{output.ename}: {output.evalue}"
 
 
 def _add_checks(notebook: Any) -> None:
@@ -159,5 +180,6 @@ def _add_checks(notebook: Any) -> None:
         cell = notebook.cells[place]
         lines = check_lines(cell.metadata) if cell.cell_type == "code" else []
         if lines:
-            added = nbformat.v4.new_code_cell(_CHECKS.format(lines=lines))  # type: ignore[no-untyped-call]
+            added: Any = nbformat.v4.new_code_cell(_CHECKS.format(lines=lines))  # type: ignore[no-untyped-call]
+            added.metadata.update({_NAME: cell.metadata.get(_NAME), _ADDED: True})
             notebook.cells.insert(place + 1, added)

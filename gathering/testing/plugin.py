@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import os
+import re
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from gathering.core import session
 from gathering.testing.cell_diff import compared
 from gathering.testing.cells import cell_label, check_lines
+from gathering.testing.nbmake_errors import expects_a_miss, seeing_all_errors
 from gathering.testing.outputs import read_settled, reply_error
 
 __all__ = [
@@ -122,11 +124,18 @@ def _where(cell: Any) -> tuple[Path, int, str]:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """After a cell has run and its outputs were compared, look for a wrong magic, and do the checks of its tags."""
     if _is_of("nbmake", item):
-        with _kernel_environment(item.config):
+        with _kernel_environment(item.config), seeing_all_errors(item.path):
             return (yield)
-    result = yield
+    cell: Any = item
+    try:
+        result = yield
+    except Exception as error:
+        if _is_cell(item):
+            _say_what_was_missed(cell, error)
+        raise
     if _is_cell(item):
-        cell: Any = item
+        if (missed := _missed(cell)) and not expects_a_miss(cell.cell.get("outputs")):
+            cell.raise_cell_error("Cell asked for what is not on the tape", missed)
         if (failed := reply_error(cell.parent.kernel)) and not cell.options["check_exception"]:
             cell.raise_cell_error("Cell execution caused an exception", failed)
         lines = check_lines(cell.cell.metadata)
@@ -156,7 +165,24 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 #: What the kernel is asked: expressions whose value is a text, empty if all is well.
 _CHECKS = "__import__('gathering.notebook.checking', fromlist=['checking']).check_tagged({lines!r})"
+_MISSED = "(lambda tape: tape.missed_entries() if tape else '')(__import__('sys').modules.get('gathering.testing.tape'))"
 _UNUSED = "__import__('gathering.testing.tape', fromlist=['tape']).unused_entries()"
+
+
+def _missed(cell: Any) -> str:
+    """What the cell asked for that is not on a tape, whatever it did with the error; of nbval's cells alone."""
+    kernel = cell.parent.kernel
+    if cell.options["skip"] or cell.parent.timed_out or not kernel.is_alive():
+        return ""
+    return asked_of_kernel(kernel, _MISSED)
+
+
+def _say_what_was_missed(cell: Any, error: Exception) -> None:
+    """Where the failure does not say it: a cell that handles its errors shows no more than that its output differs."""
+    missed = _missed(cell)
+    said = re.sub(r"\x1b\[[0-9;]*m", "", getattr(error, "inner_traceback", None) or "")
+    if missed and missed not in said and hasattr(error, "inner_traceback"):
+        error.inner_traceback = f"{said}\n{missed}"
 
 
 def asked_of_kernel(kernel: Any, expression: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from gathering.core.masking import mask
-from gathering.testing.lanes import Outcome, Result
+from gathering.testing.lanes import Outcome, Result, Spent
 
 __all__ = ["exit_code", "html_page", "junit_xml", "table", "write_text"]
 
@@ -44,14 +44,21 @@ def exit_code(results: Sequence[Result]) -> int:
     return 1 if "failed" in outcomes else 3 if "undecided" in outcomes else 0
 
 
-def table(results: Sequence[Result]) -> str:
-    """One line for each notebook and lane, and each thing that is not well below it, with its first lines."""
+def table(results: Sequence[Result], spent: Sequence[Spent] = ()) -> str:
+    """One line for each notebook and lane, and each thing that is not well below it, with its first lines.
+
+    Of a live lane the line says what its runs took and cost.
+    """
+    took = {one.notebook: one.line for one in spent}
     lines: list[str] = []
     for notebook, lane in dict.fromkeys((r.notebook, r.lane) for r in results):
         of = [r for r in results if (r.notebook, r.lane) == (notebook, lane)]
         counts = Counter(r.outcome for r in of)
         said = ", ".join(f"{counts[one]} {one}" for one in _SIGNS if counts[one])
-        lines.append(f"{notebook}  {lane:<6}  {said}  {sum(r.seconds for r in of):.1f} s")
+        seconds = f"{sum(r.seconds for r in of):.1f} s"
+        lines.append(
+            f"{notebook}  {lane:<6}  {said}  {took.get(notebook, seconds) if lane == 'live' else seconds}"
+        )
         lines += [line for r in of if r.outcome != "passed" or r.verdict for line in _entry(r)]
     return mask("\n".join(lines))
 
@@ -83,12 +90,17 @@ def _plain(text: str) -> str:
     return re.sub(r"(\x1b|#x1B)\[[0-9;]*m", "", text)
 
 
-def junit_xml(results: Sequence[Result]) -> str:
-    """The results as JUnit XML: a suite for each notebook and lane. Undecided is skipped, with the reason."""
+def junit_xml(results: Sequence[Result], spent: Sequence[Spent] = ()) -> str:
+    """The results as JUnit XML: a suite for each notebook and lane. Undecided is skipped, with the reason.
+
+    A live suite has the seconds of all its runs, and what they cost as the property ``cost``.
+    """
+    live = {one.notebook: one for one in spent}
     suites = ElementTree.Element("testsuites", name="gathering test")
     for notebook, lane in dict.fromkeys((r.notebook, r.lane) for r in results):
         of = [r for r in results if (r.notebook, r.lane) == (notebook, lane)]
         counts = Counter(r.outcome for r in of)
+        took = lane == "live" and notebook in live
         suite = ElementTree.SubElement(
             suites,
             "testsuite",
@@ -96,8 +108,11 @@ def junit_xml(results: Sequence[Result]) -> str:
             tests=str(len(of)),
             failures=str(counts["failed"]),
             skipped=str(counts["skipped"] + counts["undecided"]),
-            time=f"{sum(r.seconds for r in of):.3f}",
+            time=f"{live[notebook].seconds if took else sum(r.seconds for r in of):.3f}",
         )
+        if took:
+            properties = ElementTree.SubElement(suite, "properties")
+            ElementTree.SubElement(properties, "property", name="cost", value=live[notebook].line)
         for result in of:
             _case(suite, result)
     return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
@@ -122,7 +137,7 @@ def _written(text: str) -> str:
     return "".join(sign for sign in mask(text) if sign in "\t\n" or sign >= " ")
 
 
-def html_page(results: Sequence[Result]) -> str:
+def html_page(results: Sequence[Result], spent: Sequence[Spent] = ()) -> str:
     """The results as one page that needs nothing else: the table, and below it what was recorded and what came instead."""
     rows = "".join(
         f'<tr class="{r.outcome}"><td>{_safe(r.notebook)}</td><td>{r.lane}</td><td>{_safe(r.name)}</td>'
@@ -136,9 +151,10 @@ def html_page(results: Sequence[Result]) -> str:
     )
     counts = Counter(r.outcome for r in results)
     said = ", ".join(f"{counts[one]} {one}" for one in _SIGNS if counts[one]) or "nothing was run"
+    took = "".join(f"<p>{_safe(one.notebook)}, live: {_safe(one.line)}</p>" for one in spent)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>gathering test</title>'
-        f'<style>{_STYLE}</style></head><body><main><h1>gathering test</h1><p>{said}</p><table><thead><tr><th scope="col">notebook</th>'
+        f'<style>{_STYLE}</style></head><body><main><h1>gathering test</h1><p>{said}</p>{took}<table><thead><tr><th scope="col">notebook</th>'
         '<th scope="col">lane</th><th scope="col">cell or check</th><th scope="col">outcome</th><th scope="col">time</th></tr></thead>'
         f"<tbody>{rows}</tbody></table>{details}</main></body></html>\n"
     )

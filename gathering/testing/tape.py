@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from os import PathLike
 from typing import Any, Literal, Self, TypeAlias, get_args
@@ -29,9 +29,20 @@ from gathering.testing.tape_file import Entry, Place, TapeFile
 from gathering.testing.tape_lines import tape_key
 from gathering.testing.tape_miss import kind_of, missing, title
 from gathering.testing.tape_modes import Mode, chosen_mode
+from gathering.testing.tape_private import hidden, private_texts
 from gathering.testing.tape_provider import TapedProvider
 
-__all__ = ["Tape", "Unused", "current_tape", "is_rehearsal", "opened", "rehearse", "tape", "unused_entries"]
+__all__ = [
+    "Tape",
+    "Unused",
+    "current_tape",
+    "is_rehearsal",
+    "missed_entries",
+    "opened",
+    "rehearse",
+    "tape",
+    "unused_entries",
+]
 
 Unused: TypeAlias = Literal["error", "ignore"]
 #: Where the results of tools and a person's decisions come from.
@@ -41,12 +52,12 @@ Tools: TypeAlias = Literal["tape", "live"]
 _LOOKED_AT = 300
 #: So many entries that nobody played are named in the error.
 _NAMED = 4
-_MASK = "***"
 #: The kinds of entries that are on a tape also where tools are live.
 _OF_MODELS = ("call", "embedding")
 
 _current: Tape | None = None
 _opened: list[Tape] = []
+_untold: deque[str] = deque(maxlen=20)
 _rehearsing = False
 
 
@@ -93,6 +104,13 @@ def unused_entries() -> str:
     return "\n".join(said)
 
 
+def missed_entries() -> str:
+    """What the tapes of this process missed since this was asked last, as their errors said it; empty for nothing."""
+    said = "\n".join(dict.fromkeys(_untold))
+    _untold.clear()
+    return said
+
+
 def rehearse() -> None:
     """Let tapes be used, in this process, to learn what is used of them: see ``gathering.testing.tape_rehearsal``."""
     global _rehearsing
@@ -132,7 +150,7 @@ class Tape:
         _check("unused", unused, get_args(Unused))
         _check("tools", tools, get_args(Tools))
         self.speed, self.tools, self.when_unused = speed, tools, unused
-        self.private = _private(private)
+        self.private = private_texts(private)
         self.played = self.recorded = 0
         self._lock = threading.Lock()
         self._asked: dict[str, int] = defaultdict(int)
@@ -241,8 +259,8 @@ class Tape:
         """The same for any entry, as it stands on the tape."""
         if kind_of(request) in _OF_MODELS:
             tape_acts.inside_a_tool()
-        hidden = self._hidden(request)
-        key = tape_key(hidden)
+        masked = hidden(request, self.private)
+        key = tape_key(masked)
         with self._lock:
             number = self._asked[key]
             self._asked[key] += 1
@@ -259,7 +277,7 @@ class Tape:
             return place.ordinal, None
         if may_ask:
             return number, None
-        raise self._missing(hidden, len(places))
+        raise self._missing(masked, len(places))
 
     def _load(self, entry: Entry) -> Played:
         try:
@@ -284,7 +302,7 @@ class Tape:
 
     def keep(self, request: Request, number: int, body: dict[str, Any]) -> None:
         """Write one entry that was made live, under the number ``find`` gave its request."""
-        entry = Entry(self._hidden(request), {"ordinal": number, **self._hidden(body)})
+        entry = Entry(hidden(request, self.private), {"ordinal": number, **hidden(body, self.private)})
         with self._lock:
             if self._fresh:
                 self.file.start_anew()
@@ -339,7 +357,9 @@ class Tape:
 
     def _missing(self, request: Request, known: int) -> MissingRecordingError:
         self._missed.append(title(request))
-        return missing(self.path, request, known, self._candidates(kind_of(request)))
+        error = missing(self.path, request, known, self._candidates(kind_of(request)))
+        _untold.append(str(error))
+        return error
 
     def _candidates(self, kind: str) -> Iterator[Request]:
         """What may have been meant: first the entries of this kind that nobody has played yet."""
@@ -347,18 +367,6 @@ class Tape:
         ordered = sorted(places, key=lambda place: ((place.key, place.ordinal) in self._played, place.start))
         requests = (self.file.load(place).request for place in ordered)
         return itertools.islice((r for r in requests if kind_of(r) == kind), _LOOKED_AT)
-
-    def _hidden(self, value: Any) -> Any:
-        """The value with the private texts masked."""
-        if not self.private:
-            return value
-        if isinstance(value, str):
-            for text in self.private:
-                value = value.replace(text, _MASK)
-            return value
-        if isinstance(value, dict):
-            return {name: self._hidden(one) for name, one in value.items()}
-        return [self._hidden(one) for one in value] if isinstance(value, (list, tuple)) else value
 
     def __repr__(self) -> str:
         """The file alone: a saved notebook shows the same while recording and in replay."""
@@ -379,11 +387,3 @@ def _by_key(places: Iterable[Place]) -> dict[str, list[Place]]:
 def _check(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ConfigurationError(f"{name} = {value!r} is not usable: give {' or '.join(map(repr, allowed))}")
-
-
-def _private(texts: Iterable[str]) -> tuple[str, ...]:
-    """The texts, longest first, so that one inside another leaves nothing over."""
-    found = (texts,) if isinstance(texts, str) else tuple(texts)
-    if bad := [text for text in found if not isinstance(text, str) or not text.strip()]:
-        raise ConfigurationError(f"private = {bad[0]!r} is not usable: give texts that are not empty")
-    return tuple(sorted(found, key=len, reverse=True))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gathering.core.errors import TapeError
+from gathering.testing.tape_keeping import keep_copy
 from gathering.testing.tape_lines import HEADER, VERSION, Entry, Scanned, decoded, encoded, scanned
 
 __all__ = ["Entry", "Place", "TapeFile"]
@@ -182,6 +183,7 @@ class TapeFile:
         sound, count = len(HEADER), 1
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            keep_copy(self.path)
             with beside.open("wb") as file:
                 file.write(HEADER.encode())
                 for line in lines:
@@ -202,6 +204,7 @@ class TapeFile:
             self.start_anew()
         lines = encoded(entry, self._long.__contains__)
         try:
+            keep_copy(self.path)
             self._mend()
             with self.path.open("ab") as file:  # one write at the end: another process may record here too
                 start = file.tell()

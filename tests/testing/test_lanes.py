@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,8 +19,8 @@ import gathering
 from gathering.__main__ import main
 from gathering.core.errors import ConfigurationError
 from gathering.testing import ScriptedProvider
-from gathering.testing.baseline import baseline_of, read_baseline, write_baseline
-from gathering.testing.cells import cell_label, check_lines
+from gathering.testing.baseline import Checked, baseline_of, read_baseline, write_baseline
+from gathering.testing.cells import cell_label, cell_names, check_lines
 from gathering.testing.parameters import parameters_of, read_values, set_name, with_values
 from gathering.testing.verdict import Rate
 
@@ -36,6 +41,7 @@ ada = gathering.Agent("ada", llm_provider=ScriptedProvider([answer, "Blue <b>"])
 PARAMETERS = ("amount = 2500", {"tags": ["parameters"]})
 ASKED = "%%gathering ask ada -o reply\nWhat is 15% of {{ amount }}?"
 CHECKED = "%gathering check reply --contains 375"
+CHECK = Checked("c3", CHECKED, "contains '375'")
 
 
 @pytest.fixture
@@ -96,13 +102,19 @@ def test_a_change_is_named_in_table_and_reports(notebook: Path, capsys: pytest.C
 
 @pytest.mark.kernel
 def test_live_runs_are_judged_beside_a_baseline(notebook: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a baseline nothing is decided; with one the rate, its interval and pass^k are said."""
+    """Without a baseline nothing is decided; with one the rate, its interval, pass^k and the cost are said."""
     Path("count.txt").unlink()
-    capsys.readouterr()
+    baseline_of(notebook).write_text('{"version": 1, "checks": {}}')
+    assert main(["test", "lesson.ipynb", "--live"]) == 1
+    assert "is of version 1" in capsys.readouterr().err
+    assert not Path("count.txt").exists()  # said before anything is asked
     assert main(["test", "lesson.ipynb", "--live", "--repeats", "3", "--update-baseline"]) == 3
-    assert "undecided: 2 of 3, no baseline yet; pass^3 0.00" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "undecided: 2 of 3, no baseline yet; pass^3 0.00" in said
+    assert re.search(r"lesson.ipynb  live    1 undecided  3 runs, [\d.]+ s, \$0", said)
     (name,) = read_baseline(notebook)
-    assert name == "cell 4: contains '375'"
+    assert name == CHECK
+    assert str(name) == "%gathering check reply --contains 375: contains '375'"
     write_baseline(notebook, {name: Rate(200, 200)})
     Path("count.txt").write_text("2")
     assert main(["test", "lesson.ipynb", "--live", "--repeats", "1", "--margin", "0.01"]) == 1
@@ -114,7 +126,7 @@ def test_what_a_live_run_raises_is_no_lack_of_checks(
     notebook: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The cell is named with its error, the checks it kept from being tried have not held, and the baseline stays."""
-    write_baseline(notebook, {"cell 4: contains '375'": Rate(3, 3)})
+    write_baseline(notebook, {CHECK: Rate(3, 3)})
     change(notebook, 0, "%gathering tape", "ada.ask('the first answer')\n%gathering tape")
     change(notebook, 0, "[answer,", "[answer, RuntimeError('no service'),")
     change(notebook, 0, "%gathering tape lesson.jsonl", "%gathering tape lesson.jsonl --mode replay")
@@ -122,8 +134,38 @@ def test_what_a_live_run_raises_is_no_lack_of_checks(
     assert main(["test", "lesson.ipynb", "--live", "--repeats", "1", "--update-baseline"]) == 1
     said = " ".join(capsys.readouterr().out.split())
     assert "Cell 2: What is 15% of {{ amount }}? raised in 1 of 1 runs: RuntimeError: no service" in said
-    assert "cell 4: contains '375' worse: 0 of 1, before 3 of 3" in said
-    assert read_baseline(notebook) == {"cell 4: contains '375'": Rate(3, 3)}
+    assert f"{CHECK} worse: 0 of 1, before 3 of 3" in said
+    assert read_baseline(notebook) == {CHECK: Rate(3, 3)}
+
+
+@pytest.mark.kernel
+def test_a_cell_above_does_not_take_a_check_from_its_baseline(
+    notebook: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Checks are found again by their cells, written in code or as tags, also after one was reworded."""
+    book = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    book.cells[2].metadata["tags"] = ["check:lacks=pear"]
+    nbformat.write(book, notebook)  # type: ignore[no-untyped-call]
+    words = ["test", "lesson.ipynb", "--live", "--repeats", "1"]
+    main([*words, "--update-baseline"])
+    before = read_baseline(notebook)
+    assert sorted(map(str, before)) == [str(CHECK), "What is 15% of {{ amount }}?: lacks 'pear'"]
+    book.cells.insert(0, nbformat.v4.new_code_cell("1 + 1"))  # type: ignore[no-untyped-call]
+    book.cells[3].source = book.cells[3].source.replace("What is", "Say what is")
+    nbformat.write(book, notebook)  # type: ignore[no-untyped-call]
+    capsys.readouterr()
+    main(words)
+    said = capsys.readouterr().out
+    assert said.count("of 1, before ") == 2  # one of the two is a tag's
+    assert "no baseline yet" not in said
+    change(notebook, 3, "%%gathering ask ada -o reply", "%%gathering ask ada -o reply;")
+    capsys.readouterr()
+    assert main(words) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "Cell 3: Say what is 15% of {{ amount }}? raised in 1 of 1 runs: ConfigurationError: the cell has no value"
+        in said
+    )
 
 
 @pytest.mark.kernel
@@ -154,16 +196,63 @@ def test_a_notebook_that_fails_is_not_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An error while recording is one line, and notebook and tape stay as they were."""
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     tape = tmp_path / "tapes" / "lesson.2.jsonl"
     with gathering.tape(tape, "record") as made:
         made.wrap(ScriptedProvider(["x"])).complete([{"role": "user", "content": "Hi"}])
-    asks = SETUP.replace("lesson.jsonl", "tapes/lesson.2.jsonl") + "\nada.ask('Recorded anew.')"
-    path = write(tmp_path / "bad.ipynb", asks, "1 / 0")
+    name = "import os\nname = '../tapes' + os.sep + 'lesson.2'\n"
+    asks = f"{name}{SETUP}\nada.ask('Recorded anew.')".replace("lesson.jsonl", "{name}.jsonl")
+    other = "%gathering tape new.jsonl\nada.ask('Recorded too.')"
+    path = write(tmp_path / "here" / "bad.ipynb", asks, other, "1 / 0")
     before = path.read_bytes(), tape.read_bytes()
     assert main(["test", "bad.ipynb", "--record"]) == 1
     assert "bad.ipynb cannot be recorded, a cell failed (ZeroDivisionError" in capsys.readouterr().err
     assert (path.read_bytes(), tape.read_bytes()) == before
+    assert Path("count.txt").read_text() == "1"  # it was asked: the tapes were written
+    assert not Path("new.jsonl").exists()
+
+
+WAITS = """import os, threading
+if os.path.exists("heard"):
+    out = open("heard", "w")
+    print(os.getpid(), file=out, flush=True)
+    threading.Event().wait()"""
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the kernel is heard through a named pipe")
+@pytest.mark.parametrize("words", [[], ["--record"], ["--live", "--update-baseline"]])
+def test_stop_ends_the_run_and_its_kernel(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C is one line and 130, in each lane; notebook, tape and baseline are as they were, and no kernel is left."""
+    monkeypatch.chdir(tmp_path)
+    waits = WAITS.replace('("heard")', '("heard") and os.environ.get("GATHERING_TAPE_COMMAND") == "live"')
+    path = write(
+        tmp_path / "l.ipynb",
+        SETUP,
+        ASKED.replace("{{ amount }}", "8"),
+        CHECKED,
+        waits if "--live" in words else WAITS,
+    )
+    assert main(["test", "l.ipynb", "--record"]) == 0
+    write_baseline(path, {CHECK: Rate(3, 3)})
+    kept = [path, tmp_path / "lesson.jsonl", baseline_of(path)]
+    before = [file.read_bytes() for file in kept]
+    os.mkfifo("heard")
+    command = [sys.executable, "-m", "gathering", "test", "l.ipynb", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with Path("heard").open() as heard:  # opens when the cell runs
+        heard.readline()
+        process.send_signal(signal.SIGINT)
+        assert heard.read() == ""  # ends with the kernel
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.strip()) == (
+        130,
+        "gathering: stopped; nothing is broken, run it again to go on",
+    )
+    assert [file.read_bytes() for file in kept] == before
 
 
 @pytest.mark.parametrize(
@@ -254,7 +343,13 @@ def test_checks_of_tags_and_metadata() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "[]", '{"version": 2, "checks": {}}', '{"version": 1, "checks": {"a": {"passed": 3, "runs": 1}}}'],
+    [
+        "{",
+        "[]",
+        '{"version": 1, "checks": {}}',
+        '{"version": 2, "checks": [{"cell": "a", "prompt": "", "check": "no_tool", "passed": 3, "runs": 1}]}',
+        '{"version": 2, "checks": [{"cell": "a"}]}',
+    ],
 )
 def test_a_file_that_is_no_baseline(tmp_path: Path, text: str) -> None:
     """A broken baseline is one line that says how to write it anew."""
@@ -266,13 +361,26 @@ def test_a_file_that_is_no_baseline(tmp_path: Path, text: str) -> None:
 
 def test_a_baseline_is_the_same_bytes_for_the_same_figures(tmp_path: Path) -> None:
     """Written in any order it is sorted, and it comes back as it was."""
-    rates = {"b": Rate(1, 2), "a": Rate(3, 3)}
+    a, b = Checked("c1", "What is it?", "contains 'a'"), Checked("c2", "Why?", "no_tool")
+    rates = {b: Rate(1, 2), a: Rate(3, 3)}
     path = write_baseline(tmp_path / "n.ipynb", rates)
     before = path.read_bytes()
     write_baseline(tmp_path / "n.ipynb", dict(reversed(rates.items())))
     assert path.read_bytes() == before
-    assert list(json.loads(before)["checks"]) == ["a", "b"]
+    lines = before.decode().splitlines()[1:-1]
+    assert [json.loads(line.rstrip(","))["prompt"] for line in lines] == ["What is it?", "Why?"]
     assert read_baseline(tmp_path / "n.ipynb") == rates
-    write_baseline(tmp_path / "n.ipynb", {"a": Rate(0, 3)}, "amount-5")
+    write_baseline(tmp_path / "n.ipynb", {a: Rate(0, 3)}, "amount-5")
     assert read_baseline(tmp_path / "n.ipynb") == rates
-    assert list(read_baseline(tmp_path / "n.ipynb", "amount-5")) == ["a"]
+    assert list(read_baseline(tmp_path / "n.ipynb", "amount-5")) == [a]
+
+
+def test_a_cell_is_found_again_by_its_id_or_its_prompt() -> None:
+    """An older notebook has no ids: there the prompt is what stays, numbered where it comes again."""
+    cells = [{"id": "x1", "source": ["Hi"]}, {"source": "Hi"}, {"source": "Hi"}, {"source": "%%bash\nls"}]
+    assert cell_names(json.dumps({"cells": cells})) == [
+        ("x1", "Hi"),
+        ("Hi (2)", "Hi"),
+        ("Hi (3)", "Hi"),
+        ("ls", "ls"),
+    ]

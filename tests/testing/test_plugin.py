@@ -211,3 +211,50 @@ def test_a_cell_that_differs_shows_recorded_beside_actual(pytester: pytest.Pytes
     result = run(pytester, "--nbval", "--nbval-current-env", "-p", "no:xdist")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*(- recorded, + now)*", "- It is 375.", "+ It is 376."])
+
+
+EXPECTED = (
+    "ada.ask('Which colour?', temperature=0.5)",
+    {"tags": ["raises-exception", "nbval-ignore-output"]},
+)
+HANDLED = "try:\n    print(ada.ask('Which colour?', temperature=0.5).text)\nexcept gathering.GatheringError:\n    print('an error')"
+FAILING = SETUP.replace('"Blue."', 'gathering.core.errors.RateLimitError("wait")')
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("asked", [EXPECTED, HANDLED, (HANDLED, {"tags": ["nbval-ignore-output"]})])
+@pytest.mark.parametrize("how", ["--nbval", "--nbval-lax"])
+def test_a_cell_that_expects_an_error_names_what_changed(
+    pytester: pytest.Pytester, asked: Any, how: str
+) -> None:
+    """A miss is not the error that was expected or handled: the cell fails with the field, also if outputs do not count."""
+    path = notebook(pytester, FAILING, ASKED, asked)
+    options = (how, "--nbval-current-env", "-p", "no:xdist")
+    run(pytester, *options).assert_outcomes(passed=3)
+    path.write_text(path.read_text().replace("temperature=0.5", "temperature=0.6"))
+    result = run(pytester, *options)
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["*params.temperature: 0.5 -> 0.6*"])
+
+
+@pytest.mark.kernel
+def test_a_miss_that_is_shown_on_purpose_passes(pytester: pytest.Pytester) -> None:
+    """A lesson about tapes has the error among its outputs."""
+    shown = "try:\n    gathering.tape('none.jsonl', 'replay').wrap(ScriptedProvider([])).complete([{'role': 'user', 'content': 'Hi'}])\nexcept gathering.GatheringError as error:\n    print(type(error).__name__)"
+    notebook(pytester, SETUP.replace("\n%gathering tape lesson.jsonl", ""), shown)
+    run(pytester, "--nbval", "--nbval-current-env", "-p", "no:xdist").assert_outcomes(passed=2)
+
+
+@pytest.mark.kernel
+def test_nbmake_sees_what_leaves_no_error_among_outputs(pytester: pytest.Pytester) -> None:
+    """A magic that IPython does not know, and a miss in a cell that expects another error."""
+    path = notebook(pytester, FAILING, ASKED, EXPECTED)
+    run(pytester, "--nbmake", str(path)).assert_outcomes(passed=1)
+    path.write_text(path.read_text().replace("temperature=0.5", "temperature=0.6"))
+    failed = run(pytester, "--nbmake", str(path))
+    failed.assert_outcomes(failed=1)
+    failed.stdout.fnmatch_lines(["*params.temperature: 0.5 -> 0.6*"])
+    notebook(pytester, "%nosuchmagic", "1 + 1", record=False)
+    failed = run(pytester, "--nbmake", str(path))
+    failed.assert_outcomes(failed=1)
+    failed.stdout.fnmatch_lines(["*UsageError*nosuchmagic*"])

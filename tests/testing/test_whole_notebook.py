@@ -160,6 +160,7 @@ def test_a_change_fails_the_cells_that_depend_on_it(
     asking = fails - TABLES - ERRORS
     assert all("no recording of" in failed[number] and field in failed[number] for number in asking)
     assert all("MissingRecordingError" in failed[number] for number in fails & ERRORS)
+    assert all("differs in " in " ".join(failed[number].split()) for number in fails & ERRORS)
 
 
 def test_rerecording_touches_what_depends_on_the_change(
