@@ -55,13 +55,13 @@ class Spent:
 
     @property
     def line(self) -> str:
-        """``5 runs, 12.0 s, $0.0031 (2 calls of unknown cost)``."""
-        runs = f"{self.runs} run{'s' if self.runs != 1 else ''}"
-        cost = f"${self.cost:.6f}".rstrip("0").rstrip(".")
-        calls = f"{self.unpriced} call{'s' if self.unpriced != 1 else ''}"
-        return f"{runs}, {self.seconds:.1f} s, {cost}" + (
-            f" ({calls} of unknown cost)" if self.unpriced else ""
-        )
+        """``5 runs, 12.0 s, $0.0031, 2 calls of unknown cost``."""
+        said = [f"{self.runs} run{'s' if self.runs != 1 else ''}", f"{self.seconds:.1f} s"]
+        if self.cost or not self.unpriced:
+            said.append(f"${self.cost:.6f}".rstrip("0").rstrip("."))
+        if self.unpriced:
+            said.append(f"{self.unpriced} call{'s' if self.unpriced != 1 else ''} of unknown cost")
+        return ", ".join(said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from gathering.core.errors import ConfigurationError
 from gathering.testing import ScriptedProvider
 from gathering.testing.baseline import Checked, baseline_of, read_baseline, write_baseline
 from gathering.testing.cells import cell_label, cell_names, check_lines
+from gathering.testing.lanes import Spent
 from gathering.testing.parameters import parameters_of, read_values, set_name, with_values
 from gathering.testing.verdict import Rate
 
@@ -111,7 +112,9 @@ def test_live_runs_are_judged_beside_a_baseline(notebook: Path, capsys: pytest.C
     assert main(["test", "lesson.ipynb", "--live", "--repeats", "3", "--update-baseline"]) == 3
     said = capsys.readouterr().out
     assert "undecided: 2 of 3, no baseline yet; pass^3 0.00" in said
-    assert re.search(r"lesson.ipynb  live    1 undecided  3 runs, [\d.]+ s, \$0", said)
+    assert re.search(r"lesson.ipynb  live    1 undecided  3 runs, [\d.]+ s, 3 calls of unknown cost", said)
+    assert Spent("n", 1, 2.0, 0.00312, 1).line == "1 run, 2.0 s, $0.00312, 1 call of unknown cost"
+    assert Spent("n", 5, 12.04, 0.0).line == "5 runs, 12.0 s, $0"
     (name,) = read_baseline(notebook)
     assert name == CHECK
     assert str(name) == "%gathering check reply --contains 375: contains '375'"
